@@ -1,0 +1,480 @@
+//! One machine and everything between it and the world: the stream table, the links, the address
+//! book, the identity of this node. Synchronous and deterministic: the simulator, the `no_std` proof
+//! and the async [`driver`](crate::driver) run this very type.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::addresses::AddressBook;
+use crate::codes;
+use crate::header::{Header, HeaderWriter};
+use crate::id::{LinkId, MethodId, NodeId, StreamId, Tag};
+use crate::identity::Identity;
+use crate::limits::{Limits, LimitsError};
+use crate::link::{LinkConfig, LinkDue, Links, Way};
+use crate::machine::{Events, Full, Io, Machine};
+use crate::status::{Cause, Code, Status};
+use crate::storage::{Completion, Op, Storage};
+use crate::stream::{Class, StreamIn};
+use crate::table::{Side, Table};
+use crate::time::{Instant, earliest};
+use crate::transport::{Arrival, Transport};
+
+/// Who this node is, and how it behaves toward the world.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Its host string: what it calls itself on the wire, and where peers dial it.
+    pub node: String,
+    /// Drawn anew at every start.
+    pub boot: u64,
+    /// Counts the starts of the node; kept in its own durable state.
+    pub incarnation: u64,
+    /// Clusters of different names never merge.
+    pub cluster: String,
+    /// Fingerprint of the placement settings; nodes that differ are refused.
+    pub placement: u64,
+    /// Hash of the electorate, zero if none.
+    pub electorate: u64,
+    /// What this node can do beyond the wire.
+    pub features: u64,
+    /// Whether to keep all of the above to itself: a client that is no member says nothing, and is
+    /// never counted as one.
+    pub anonymous: bool,
+    /// Bounds.
+    pub limits: Limits,
+    /// How links are dialled.
+    pub links: LinkConfig,
+    /// Seeds jitter and the hashing of outside keys.
+    pub seed: u64,
+}
+
+/// Room for one header with our identity and a machine's own pairs.
+const HEADER_BYTES: usize = 2_048;
+
+/// A machine in its world.
+#[derive(Debug)]
+pub struct Engine<M> {
+    machine: M,
+    hub: Hub,
+}
+
+/// What lies between a machine and the seams.
+#[derive(Debug)]
+struct Hub {
+    table: Table,
+    links: Links,
+    book: AddressBook,
+    /// The identity as a header, written once.
+    identity: Vec<u8>,
+    config: EngineConfig,
+    scratch: Vec<u8>,
+    /// Where frames go that no transport will carry.
+    void: Vec<u8>,
+    mismatches: u64,
+}
+
+impl Hub {
+    fn identity(&self) -> Identity<'_> {
+        let config = &self.config;
+        Identity {
+            node: &config.node,
+            boot: config.boot,
+            incarnation: config.incarnation,
+            cluster: &config.cluster,
+            placement: config.placement,
+            electorate: config.electorate,
+            features: config.features,
+        }
+    }
+
+    /// Who a header says its sender is, if it may speak with us.
+    fn admit(&mut self, header: Header<'_>) -> Result<Option<NodeId>, &'static str> {
+        let Some(peer) = Identity::from_header(header) else {
+            return Ok(None);
+        };
+        if let Err(mismatch) = self.identity().accepts(&peer) {
+            self.mismatches += 1;
+            return Err(mismatch.message());
+        }
+        if peer.node == self.config.node && peer.boot != self.config.boot {
+            self.mismatches += 1;
+            return Err(codes::SAME_NAME);
+        }
+        self.book.node(peer.node).map(Some).map_err(|Full| codes::BUSY)
+    }
+}
+
+impl<M: Machine> Engine<M> {
+    /// Puts a machine into its world. All memory of the tables is taken here. This node is always
+    /// `NodeId(0)`.
+    ///
+    /// # Errors
+    /// The first limit that does not hold.
+    pub fn new(config: EngineConfig, machine: M) -> Result<Self, LimitsError> {
+        config.limits.check()?;
+        let mut book = AddressBook::new(config.limits.nodes_max, config.seed);
+        book.node(&config.node).map_err(|Full| LimitsError::Zero("nodes_max"))?;
+        let mut hub = Hub {
+            table: Table::new(config.limits.streams_max),
+            links: Links::new(config.links.clone(), config.limits.nodes_max, config.seed),
+            book,
+            identity: alloc::vec![0; HEADER_BYTES],
+            scratch: alloc::vec![0; HEADER_BYTES],
+            void: Vec::with_capacity(HEADER_BYTES),
+            config,
+            mismatches: 0,
+        };
+        let mut bytes = core::mem::take(&mut hub.identity);
+        let mut writer = HeaderWriter::new(&mut bytes);
+        hub.identity().write(&mut writer).map_err(|Full| LimitsError::NameTooLong)?;
+        let len = writer.finish().0.len();
+        bytes.truncate(if hub.config.anonymous { 0 } else { len });
+        hub.identity = bytes;
+        Ok(Self { machine, hub })
+    }
+
+    /// The machine, to be looked at.
+    #[must_use]
+    pub const fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The machine, for tests that plant bugs in it.
+    #[doc(hidden)]
+    pub const fn machine_mut(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The bounds this engine was made with.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.hub.config.limits
+    }
+
+    /// Streams open now.
+    #[must_use]
+    pub fn streams(&self) -> u32 {
+        self.hub.table.live()
+    }
+
+    /// Callers and peers refused because they belong to another cluster, place by other settings or
+    /// use this node's name.
+    #[must_use]
+    pub const fn mismatches(&self) -> u64 {
+        self.hub.mismatches
+    }
+
+    /// The name of a node.
+    #[must_use]
+    pub fn name(&self, node: NodeId) -> &str {
+        self.hub.book.name(node)
+    }
+
+    /// When to call [`tick`](Self::tick) next: pure and exact.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let hub = earliest(self.hub.table.poll_timeout(), self.hub.links.poll_timeout());
+        earliest(hub, self.machine.poll_timeout())
+    }
+
+    /// Something arrived from the transport.
+    pub fn arrive<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival<T::Buf>,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        match *arrival {
+            Arrival::Link { link, event } => self.hub.links.handle(now, link, event),
+            Arrival::Accepted { call, method, ref header, timeout } => {
+                let header = Header(header.as_ref());
+                let from = match self.hub.admit(header) {
+                    Ok(from) => from,
+                    Err(message) => {
+                        return transport.refuse(call, Status::new(Code::FailedPrecondition, message));
+                    }
+                };
+                let deadline = timeout.map(|timeout| now + timeout);
+                let Ok(stream) = self.hub.table.insert(Side::Offered, Tag::NEW, deadline) else {
+                    return transport.refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
+                };
+                let answer = if from.is_some() { Header(&self.hub.identity) } else { Header::EMPTY };
+                transport.bind(call, stream, answer);
+                let event = StreamIn::Accepted { from, method, header, deadline };
+                self.deliver(now, stream, Tag::NEW, event, transport, storage, up);
+                if matches!(self.hub.table.open(stream), Some((Side::Offered, _))) {
+                    let mut io = self.hub.lend(now, transport, storage);
+                    io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
+                }
+            }
+            Arrival::Header { stream, ref header } => {
+                let header = Header(header.as_ref());
+                let Some((Side::Opened(_), tag)) = self.hub.table.open(stream) else { return };
+                if let Err(message) = self.hub.admit(header) {
+                    transport.end(stream, Status::new(Code::Cancelled, message));
+                    self.hub.table.end_later(stream, Code::FailedPrecondition, Cause::Local, message);
+                } else {
+                    self.deliver(now, stream, tag, StreamIn::Header(header), transport, storage, up);
+                }
+            }
+            Arrival::Frame { stream, ref frame } => {
+                let frame = frame.as_ref();
+                let Some((_, tag)) = self.hub.table.open(stream) else { return };
+                let before = self.hub.table.held(stream);
+                self.deliver(now, stream, tag, StreamIn::Frame(frame), transport, storage, up);
+                let held = self.hub.table.held(stream).saturating_sub(before);
+                let credit = (frame.len() as u32).saturating_sub(held);
+                if credit > 0 && self.hub.table.open(stream).is_some() {
+                    transport.credit(stream, credit);
+                }
+            }
+            Arrival::HalfClosed { stream } => {
+                self.deliver_open(now, stream, StreamIn::HalfClosed, transport, storage, up);
+            }
+            Arrival::Writable { stream } => {
+                self.deliver_open(now, stream, StreamIn::Writable, transport, storage, up);
+            }
+            Arrival::Ended { stream, code, cause, ref message, ref details } => {
+                let Some((_, tag)) = self.hub.table.open(stream) else { return };
+                self.hub.forget(now, stream);
+                let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
+                let status = Status { code, message, details: details.as_ref(), cause };
+                self.deliver(now, stream, tag, StreamIn::Ended(status), transport, storage, up);
+            }
+        }
+        self.settle(now, transport, storage, up);
+    }
+
+    /// A storage operation ended.
+    pub fn done<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        completion: &Completion<S::Buf>,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        let mut io = self.hub.lend(now, transport, storage);
+        self.machine.handle_done(now, tag, completion.as_done(), &mut io, up);
+        self.settle(now, transport, storage, up);
+    }
+
+    /// The layer above asks for something.
+    ///
+    /// # Errors
+    /// The machine's own reason; then nothing changed.
+    pub fn command<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        command: M::Command<'_>,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) -> Result<(), M::Refused> {
+        let mut io = self.hub.lend(now, transport, storage);
+        let answer = self.machine.handle_command(now, command, &mut io, up);
+        self.settle(now, transport, storage, up);
+        answer
+    }
+
+    /// Time has passed. Spurious calls are harmless.
+    pub fn tick<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        while let Some(due) = self.hub.links.pop_due(now) {
+            match due {
+                LinkDue::GiveUp(link) => {
+                    // Hanging up is silent, so the streams that waited for it are ended from here.
+                    transport.hang_up(link);
+                    self.hub.table.end_link(link);
+                }
+                LinkDue::HangUp(link) => transport.hang_up(link),
+            }
+        }
+        while let Some(stream) = self.hub.table.pop_due(now) {
+            transport.end(stream, Status::new(Code::DeadlineExceeded, codes::DEADLINE));
+            self.hub.table.end_later(stream, Code::DeadlineExceeded, Cause::Deadline, codes::DEADLINE);
+        }
+        self.settle(now, transport, storage, up);
+        if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+            let mut io = self.hub.lend(now, transport, storage);
+            self.machine.handle_timeout(now, &mut io, up);
+            self.settle(now, transport, storage, up);
+        }
+    }
+
+    fn deliver_open<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        event: StreamIn<'_>,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        if let Some((_, tag)) = self.hub.table.open(stream) {
+            self.deliver(now, stream, tag, event, transport, storage, up);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the seams are lent one by one, never bundled")]
+    fn deliver<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        tag: Tag,
+        event: StreamIn<'_>,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        let mut io = self.hub.lend(now, transport, storage);
+        self.machine.handle_stream(now, stream, tag, event, &mut io, up);
+    }
+
+    /// Tells machines of the ends that were decided while they were busy.
+    fn settle<T: Transport, S: Storage>(
+        &mut self,
+        now: Instant,
+        transport: &mut T,
+        storage: &mut S,
+        up: &mut dyn Events<M>,
+    ) {
+        while let Some((ending, side)) = self.hub.table.pop_ending() {
+            if let Side::Opened(link) = side {
+                self.hub.links.closed(now, link);
+            }
+            let status = Status { code: ending.code, message: ending.message, details: &[], cause: ending.cause };
+            self.deliver(now, ending.stream, ending.tag, StreamIn::Ended(status), transport, storage, up);
+        }
+    }
+}
+
+impl Hub {
+    fn lend<'a, T, S>(&'a mut self, now: Instant, transport: &'a mut T, storage: &'a mut S) -> Lent<'a, T, S> {
+        Lent { hub: self, now, transport, storage }
+    }
+
+    /// Frees a stream that is over.
+    fn forget(&mut self, now: Instant, stream: StreamId) -> bool {
+        let side = self.table.remove(stream);
+        if let Some(Side::Opened(link)) = side {
+            self.links.closed(now, link);
+        }
+        side.is_some()
+    }
+}
+
+/// [`Io`] over a transport and a storage engine, for the length of one call.
+struct Lent<'a, T, S> {
+    hub: &'a mut Hub,
+    now: Instant,
+    transport: &'a mut T,
+    storage: &'a mut S,
+}
+
+impl<T: Transport, S: Storage> Lent<'_, T, S> {
+    fn open_on(&mut self, link: LinkId, stream: StreamId, method: MethodId, header: Header<'_>, deadline: Option<Instant>) {
+        let hub = &mut *self.hub;
+        let mut writer = HeaderWriter::new(&mut hub.scratch);
+        let fits = writer.extend(Header(&hub.identity)).and_then(|()| writer.extend(header));
+        if fits.is_err() {
+            hub.table.end_later(stream, Code::Internal, Cause::Local, codes::BUSY);
+            return;
+        }
+        let timeout = deadline.map(|deadline| deadline.since(self.now));
+        self.transport.open(stream, link, method, writer.finish(), timeout);
+    }
+}
+
+impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
+    fn open(
+        &mut self,
+        to: NodeId,
+        method: MethodId,
+        class: Class,
+        header: Header<'_>,
+        deadline: Option<Instant>,
+        tag: Tag,
+    ) -> Result<StreamId, Full> {
+        let link = Links::id(to, class);
+        let stream = self.hub.table.insert(Side::Opened(link), tag, deadline)?;
+        let way = self.hub.links.want(self.now, link);
+        self.hub.links.opened(link);
+        match way {
+            Way::Open(_) => self.open_on(link, stream, method, header, deadline),
+            Way::Dial(_) => {
+                self.transport.dial(link, self.hub.book.name(to), class);
+                self.open_on(link, stream, method, header, deadline);
+            }
+            Way::Closed(cause) => {
+                self.hub.table.end_later(stream, Code::Unavailable, cause, codes::UNREACHABLE);
+            }
+        }
+        Ok(stream)
+    }
+
+    fn adopt(&mut self, stream: StreamId, tag: Tag) {
+        self.hub.table.adopt(stream, tag);
+    }
+
+    fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
+        if len > self.hub.config.limits.frame_bytes_max as usize {
+            return Err(Full);
+        }
+        if self.hub.table.open(stream).is_some() {
+            return self.transport.frame(stream, len);
+        }
+        if !self.hub.table.is_ending(stream) {
+            return Err(Full);
+        }
+        // The peer could not be reached and the machine will be told in a moment: until then the
+        // stream takes what it is given, so that a machine meets this case in one place only.
+        self.hub.void.clear();
+        self.hub.void.resize(len, 0);
+        Ok(&mut self.hub.void)
+    }
+
+    fn hold(&mut self, stream: StreamId, bytes: u32) {
+        self.hub.table.hold(stream, bytes);
+    }
+
+    fn release(&mut self, stream: StreamId, bytes: u32) {
+        let returned = self.hub.table.release(stream, bytes);
+        if returned > 0 && self.hub.table.open(stream).is_some() {
+            self.transport.credit(stream, returned);
+        }
+    }
+
+    fn half_close(&mut self, stream: StreamId) {
+        if self.hub.table.open(stream).is_some() {
+            self.transport.half_close(stream);
+        }
+    }
+
+    fn end(&mut self, stream: StreamId, status: Status<'_>) {
+        let open = self.hub.table.open(stream).is_some();
+        if self.hub.forget(self.now, stream) && open {
+            self.transport.end(stream, status);
+        }
+    }
+
+    fn submit(&mut self, op: Op<'_>, tag: Tag) -> Result<(), Full> {
+        self.storage.submit(op, tag)
+    }
+
+    fn node(&mut self, name: &str) -> Result<NodeId, Full> {
+        self.hub.book.node(name)
+    }
+
+    fn name(&self, node: NodeId) -> &str {
+        self.hub.book.name(node)
+    }
+}

@@ -1,0 +1,188 @@
+//! Who our own nodes say they are, in the metadata of every stream. Old peers ignore it.
+
+use crate::codes;
+use crate::header::{Header, HeaderWriter};
+use crate::machine::Full;
+
+/// Metadata key: the node's name, which is its host string on the wire.
+pub const NODE: &str = "trefoil-node";
+/// Metadata key: drawn anew at every start, 16 hexadecimal digits.
+pub const BOOT: &str = "trefoil-boot";
+/// Metadata key: counts the starts of the node, decimal.
+pub const INCARNATION: &str = "trefoil-incarnation";
+/// Metadata key: name of the cluster. Clusters of different names never merge.
+pub const CLUSTER: &str = "trefoil-cluster";
+/// Metadata key: fingerprint of the placement settings, 16 hexadecimal digits.
+pub const PLACEMENT: &str = "trefoil-placement";
+/// Metadata key: hash of the electorate, 16 hexadecimal digits; zero where none is configured.
+pub const ELECTORATE: &str = "trefoil-electorate";
+/// Metadata key: what the node can do beyond the wire, 16 hexadecimal digits of bits.
+pub const FEATURES: &str = "trefoil-features";
+/// Metadata key on Negotiate: ping the hosts of this short list before answering.
+pub const PROBE: &str = "trefoil-probe";
+/// Metadata key on Closing: the host is leaving now (`drain`), so it may still answer for a while.
+pub const DRAIN: &str = "trefoil-drain";
+/// Metadata key on Apply and Get: the call has been forwarded once.
+pub const HOP: &str = "trefoil-hop";
+/// Metadata key on Apply: 32 hexadecimal digits that make the request exactly once per owner.
+pub const REQUEST: &str = "trefoil-request";
+/// Metadata key of answers: the owner the answering node would have called.
+pub const OWNER: &str = "trefoil-owner";
+
+/// The identity of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// Its host string, by which peers dial it.
+    pub node: &'a str,
+    /// Drawn anew at every start.
+    pub boot: u64,
+    /// Counts its starts; a higher one replaces a lower one.
+    pub incarnation: u64,
+    /// The cluster it belongs to.
+    pub cluster: &'a str,
+    /// Fingerprint of its placement settings.
+    pub placement: u64,
+    /// Hash of its electorate, or zero.
+    pub electorate: u64,
+    /// What it can do beyond the wire.
+    pub features: u64,
+}
+
+/// Why a caller is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It belongs to another cluster.
+    Cluster,
+    /// It places ids by other settings.
+    Placement,
+}
+
+impl Mismatch {
+    /// The message a refused caller gets.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Cluster => codes::OTHER_CLUSTER,
+            Self::Placement => codes::OTHER_PLACEMENT,
+        }
+    }
+}
+
+/// 16 hexadecimal digits, most significant first.
+#[must_use]
+pub fn hex(value: u64) -> [u8; 16] {
+    core::array::from_fn(|i| b"0123456789abcdef"[(value >> (60 - 4 * i) & 15) as usize])
+}
+
+fn unhex(text: &[u8]) -> Option<u64> {
+    (text.len() == 16).then_some(())?;
+    u64::from_str_radix(core::str::from_utf8(text).ok()?, 16).ok()
+}
+
+impl<'a> Identity<'a> {
+    /// The identity a header carries, or `None` if the caller is no node of ours.
+    #[must_use]
+    pub fn from_header(header: Header<'a>) -> Option<Self> {
+        let node = header.text(NODE).filter(|name| !name.is_empty())?;
+        let number = |key| header.value(key).and_then(unhex);
+        Some(Self {
+            node,
+            boot: number(BOOT)?,
+            incarnation: header.text(INCARNATION)?.parse().ok()?,
+            cluster: header.text(CLUSTER)?,
+            placement: number(PLACEMENT)?,
+            electorate: number(ELECTORATE).unwrap_or(0),
+            features: number(FEATURES).unwrap_or(0),
+        })
+    }
+
+    /// Adds the identity to a header.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn write(&self, header: &mut HeaderWriter<'_>) -> Result<(), Full> {
+        let mut digits = [0; 20];
+        header.push(NODE, self.node.as_bytes())?;
+        header.push(BOOT, &hex(self.boot))?;
+        header.push(INCARNATION, decimal(self.incarnation, &mut digits))?;
+        header.push(CLUSTER, self.cluster.as_bytes())?;
+        header.push(PLACEMENT, &hex(self.placement))?;
+        header.push(ELECTORATE, &hex(self.electorate))?;
+        header.push(FEATURES, &hex(self.features))
+    }
+
+    /// Whether `other` may be in one cluster with this node.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn accepts(&self, other: &Identity<'_>) -> Result<(), Mismatch> {
+        if self.cluster != other.cluster {
+            return Err(Mismatch::Cluster);
+        }
+        if self.placement != other.placement {
+            return Err(Mismatch::Placement);
+        }
+        Ok(())
+    }
+}
+
+/// `value` in decimal digits.
+pub fn decimal(value: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE_A: Identity<'_> = Identity {
+        node: "127.0.0.1:7001",
+        boot: 0xdead_beef,
+        incarnation: 42,
+        cluster: "carts",
+        placement: u64::MAX,
+        electorate: 0,
+        features: 3,
+    };
+
+    #[test]
+    fn an_identity_survives_the_header() {
+        let mut buf = [0; 512];
+        let mut w = HeaderWriter::new(&mut buf);
+        NODE_A.write(&mut w).unwrap();
+        assert_eq!(Identity::from_header(w.finish()), Some(NODE_A));
+    }
+
+    #[test]
+    fn half_an_identity_is_none() {
+        let mut buf = [0; 64];
+        let mut w = HeaderWriter::new(&mut buf);
+        w.push(NODE, b"a").unwrap();
+        w.push(CLUSTER, b"c").unwrap();
+        assert_eq!(Identity::from_header(w.finish()), None);
+        assert_eq!(Identity::from_header(Header::EMPTY), None);
+    }
+
+    #[test]
+    fn clusters_and_placements_that_differ_never_merge() {
+        assert_eq!(NODE_A.accepts(&Identity { cluster: "other", ..NODE_A }), Err(Mismatch::Cluster));
+        assert_eq!(NODE_A.accepts(&Identity { placement: 1, ..NODE_A }), Err(Mismatch::Placement));
+        assert_eq!(NODE_A.accepts(&Identity { incarnation: 7, ..NODE_A }), Ok(()));
+    }
+
+    #[test]
+    fn decimal_covers_the_range() {
+        let mut digits = [0; 20];
+        assert_eq!(decimal(0, &mut digits), b"0");
+        assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
+    }
+}

@@ -1,0 +1,4 @@
+//! The ring: who is a member, and who owns an actor id.
+
+pub mod ownership;
+pub mod placement;

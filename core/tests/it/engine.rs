@@ -1,0 +1,305 @@
+//! The engine between a machine and the seams: a toy machine in the real world.
+
+use std::task::{Context, Poll, Waker};
+
+use trefoil_core::engine::{Engine, EngineConfig};
+use trefoil_core::header::Header;
+use trefoil_core::id::{MethodId, NodeId, StreamId, Tag};
+use trefoil_core::limits::Limits;
+use trefoil_core::link::LinkConfig;
+use trefoil_core::machine::{Events, Full, Io, Machine};
+use trefoil_core::memory::{Memory, Switch};
+use trefoil_core::status::{Code, Status};
+use trefoil_core::storage::{Completion, Done, Op, Storage};
+use trefoil_core::stream::{Class, StreamIn};
+use trefoil_core::time::{Duration, Instant};
+use trefoil_core::transport::Transport;
+
+const ECHO: MethodId = MethodId(100);
+const SILENT: MethodId = MethodId(101);
+
+/// Echoes what it is called with; tells everything it hears.
+#[derive(Debug, Default)]
+struct Toy {
+    heard: Vec<(StreamId, String)>,
+    held: u32,
+}
+
+enum Ask<'a> {
+    Call { to: &'a str, method: MethodId, payload: &'a [u8], deadline: Option<Instant> },
+    End(StreamId),
+}
+
+impl Machine for Toy {
+    type Command<'a> = Ask<'a>;
+    type Event<'a> = StreamId;
+    type Refused = Full;
+
+    fn handle_stream(
+        &mut self,
+        _: Instant,
+        stream: StreamId,
+        tag: Tag,
+        event: StreamIn<'_>,
+        io: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) {
+        let text = match event {
+            StreamIn::Accepted { from, method, .. } => {
+                match method {
+                    ECHO => io.adopt(stream, Tag(2)),
+                    SILENT => io.adopt(stream, Tag(3)),
+                    _ => {}
+                }
+                format!("accepted from {}", from.map_or("nobody", |node| io.name(node)))
+            }
+            StreamIn::Header(header) => format!("header {}", header.text("trefoil-node").unwrap_or("-")),
+            StreamIn::Frame(bytes) => {
+                if tag == Tag(2) {
+                    io.frame(stream, bytes.len()).unwrap().copy_from_slice(bytes);
+                    io.end(stream, Status::OK);
+                }
+                io.hold(stream, self.held);
+                format!("frame {}", String::from_utf8_lossy(bytes))
+            }
+            StreamIn::HalfClosed => "half closed".into(),
+            StreamIn::Writable => "writable".into(),
+            StreamIn::Ended(status) => format!("ended {:?} {:?}", status.code, status.cause),
+        };
+        self.heard.push((stream, text));
+    }
+
+    fn handle_done(&mut self, _: Instant, _: Tag, _: Done<'_>, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+
+    fn handle_command(
+        &mut self,
+        _: Instant,
+        command: Ask<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) -> Result<(), Full> {
+        match command {
+            Ask::Call { to, method, payload, deadline } => {
+                let to = io.node(to)?;
+                let stream = io.open(to, method, Class::Control, Header::EMPTY, deadline, Tag(1))?;
+                io.frame(stream, payload.len())?.copy_from_slice(payload);
+                io.half_close(stream);
+                up.event(stream);
+            }
+            Ask::End(stream) => io.end(stream, Status::new(Code::Cancelled, "enough")),
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, _: Instant, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A store nobody asks.
+struct NoStore;
+
+impl Storage for NoStore {
+    type Buf = Vec<u8>;
+    fn submit(&mut self, _: Op<'_>, _: Tag) -> Result<(), Full> {
+        Err(Full)
+    }
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<(Tag, Completion<Vec<u8>>)> {
+        Poll::Pending
+    }
+}
+
+struct World {
+    engines: Vec<Engine<Toy>>,
+    sides: Vec<Memory>,
+    switch: Switch,
+    now: Instant,
+}
+
+fn config(node: &str, cluster: &str) -> EngineConfig {
+    EngineConfig {
+        node: node.into(),
+        boot: node.bytes().map(u64::from).sum(),
+        incarnation: 1,
+        cluster: cluster.into(),
+        placement: 1,
+        electorate: 0,
+        features: 0,
+        anonymous: false,
+        limits: Limits { streams_max: 8, nodes_max: 8, ..Limits::default() },
+        links: LinkConfig::default(),
+        seed: 1,
+    }
+}
+
+impl World {
+    fn new(nodes: &[EngineConfig]) -> Self {
+        let names: Vec<&str> = nodes.iter().map(|config| config.node.as_str()).collect();
+        let (switch, sides) = Switch::new(&names, 8, 8);
+        let engines = nodes.iter().map(|config| Engine::new(config.clone(), Toy::default()).unwrap()).collect();
+        Self { engines, sides, switch, now: Instant::from_millis(1) }
+    }
+
+    fn pair() -> Self {
+        Self::new(&[config("a", "c"), config("b", "c")])
+    }
+
+    fn ask(&mut self, node: usize, ask: Ask<'_>) -> Option<StreamId> {
+        let mut opened = None;
+        let mut up = |stream: StreamId| opened = Some(stream);
+        self.engines[node].command(self.now, ask, &mut self.sides[node], &mut NoStore, &mut up).unwrap();
+        opened
+    }
+
+    fn call(&mut self, to: &str, method: MethodId, deadline: Option<Instant>) -> StreamId {
+        self.ask(0, Ask::Call { to, method, payload: b"hi", deadline }).unwrap()
+    }
+
+    fn settle(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.switch.carry(&mut self.sides) {
+            for (engine, side) in self.engines.iter_mut().zip(&mut self.sides) {
+                while let Poll::Ready(arrival) = side.poll(&mut cx) {
+                    engine.arrive(self.now, &arrival, side, &mut NoStore, &mut |_: StreamId| {});
+                    arrival.spend(|spent| side.recycle(spent));
+                }
+            }
+        }
+    }
+
+    fn sleep(&mut self, node: usize) {
+        self.now = self.engines[node].poll_timeout().unwrap();
+        self.engines[node].tick(self.now, &mut self.sides[node], &mut NoStore, &mut |_: StreamId| {});
+        self.settle();
+    }
+
+    fn heard(&mut self, node: usize) -> Vec<String> {
+        let heard = std::mem::take(&mut self.engines[node].machine_mut().heard);
+        heard.into_iter().map(|(_, text)| text).collect()
+    }
+}
+
+#[test]
+fn a_call_goes_there_and_back_and_both_sides_know_each_other() {
+    let mut world = World::pair();
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["header b", "frame hi", "ended Ok Peer"]);
+    assert_eq!(world.heard(1), ["accepted from a", "frame hi"]);
+    assert_eq!((world.engines[0].streams(), world.engines[1].streams()), (0, 0));
+}
+
+#[test]
+fn nobody_listens() {
+    let mut world = World::pair();
+    world.call("nowhere", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["ended Unavailable Refused"]);
+    // While the link backs off nobody waits for an attempt that is not made.
+    world.call("nowhere", ECHO, None);
+    assert_eq!(world.heard(0), ["ended Unavailable Refused"]);
+    assert_eq!(world.engines[0].streams(), 0);
+}
+
+#[test]
+fn what_no_machine_takes_is_refused() {
+    let mut world = World::pair();
+    world.call("b", MethodId(7), None);
+    world.settle();
+    assert_eq!(world.heard(0), ["header b", "ended Unimplemented Peer"]);
+    assert_eq!(world.engines[1].streams(), 0);
+}
+
+#[test]
+fn a_deadline_ends_both_sides_once() {
+    let mut world = World::pair();
+    world.call("b", SILENT, Some(Instant::from_millis(50)));
+    world.settle();
+    world.heard(1);
+    world.sleep(0);
+    assert_eq!(world.now, Instant::from_millis(50));
+    assert_eq!(world.heard(0), ["header b", "ended DeadlineExceeded Deadline"]);
+    let far = world.heard(1);
+    assert_eq!(far.len(), 1, "{far:?}");
+    assert!(far[0].starts_with("ended"), "{far:?}");
+    assert_eq!((world.engines[0].streams(), world.engines[1].streams()), (0, 0));
+}
+
+#[test]
+fn who_ends_a_stream_hears_no_more_of_it() {
+    let mut world = World::pair();
+    let stream = world.call("b", SILENT, None);
+    world.settle();
+    world.heard(0);
+    world.heard(1);
+    world.ask(0, Ask::End(stream));
+    world.ask(0, Ask::End(stream));
+    world.settle();
+    assert!(world.heard(0).is_empty());
+    assert_eq!(world.heard(1), ["ended Cancelled Peer"]);
+}
+
+#[test]
+fn clusters_of_different_names_never_speak() {
+    let mut world = World::new(&[config("a", "one"), config("b", "two")]);
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["ended FailedPrecondition Peer"]);
+    assert!(world.heard(1).is_empty());
+    assert_eq!(world.engines[1].mismatches(), 1);
+}
+
+#[test]
+fn a_second_node_of_the_same_name_is_refused() {
+    let mut world = World::new(&[EngineConfig { boot: 5, ..config("a", "c") }, config("b", "c")]);
+    world.engines[1] = Engine::new(EngineConfig { node: "a".into(), boot: 6, ..config("b", "c") }, Toy::default()).unwrap();
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["ended FailedPrecondition Peer"]);
+}
+
+#[test]
+fn a_client_that_says_nothing_is_nobody() {
+    let mut world = World::new(&[EngineConfig { anonymous: true, ..config("a", "c") }, config("b", "other")]);
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["header -", "frame hi", "ended Ok Peer"]);
+    assert_eq!(world.heard(1)[0], "accepted from nobody");
+}
+
+#[test]
+fn a_full_table_refuses_and_recovers() {
+    let mut world = World::pair();
+    let streams: Vec<StreamId> = (0..8).map(|_| world.call("b", SILENT, None)).collect();
+    world.settle();
+    assert_eq!(world.engines[1].streams(), 8);
+    world.ask(0, Ask::End(streams[0]));
+    // The far side still holds all eight: the ninth is refused there until it has heard of the end.
+    world.call("b", ECHO, None);
+    world.settle();
+    let heard = world.heard(0);
+    assert!(heard.last().is_some_and(|last| last.starts_with("ended")), "{heard:?}");
+    assert_eq!(world.engines[0].streams(), 7);
+}
+
+#[test]
+fn an_unused_link_is_hung_up_after_its_time() {
+    let mut world = World::pair();
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.engines[0].poll_timeout(), Some(world.now + Duration::from_secs(300)));
+    world.sleep(0);
+    assert_eq!(world.engines[0].poll_timeout(), None);
+    world.heard(0);
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0).last().map(String::as_str), Some("ended Ok Peer"));
+}
+
+#[test]
+fn this_node_is_number_zero() {
+    let world = World::pair();
+    assert_eq!(world.engines[1].name(NodeId(0)), "b");
+}

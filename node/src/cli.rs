@@ -1,0 +1,233 @@
+//! What the program is asked for: commands, flags, their environment variables.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A cluster that owns actors: run it, watch it, use it.
+#[derive(Debug, Parser)]
+#[command(name = "trefoil", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What is logged, in the syntax of tracing's filters, such as `info` or `trefoil=debug`.
+    #[arg(long, global = true, env = "TREFOIL_LOG", default_value = "warn")]
+    pub log: String,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Three nodes, real load, one node cut off: shows what happens and checks it.
+    Demo(Demo),
+    /// A lasting local cluster in one process.
+    Up(Up),
+    /// One node, from a configuration file.
+    Serve(Serve),
+    /// A node's view of its cluster.
+    Status(StatusArgs),
+    /// Carts: the built-in actor, through any node.
+    Cart(CartArgs),
+    /// Checks a configuration file and prints what it amounts to.
+    CheckConfig(CheckConfig),
+    /// The store of a data directory.
+    Store(StoreArgs),
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Everything random follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How long the load runs, in seconds; the cut begins after a quarter and heals after three.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(16..=600))]
+    pub seconds: u64,
+    /// Carts that are written to.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(16..=1_000_000))]
+    pub ids: u64,
+    /// Callers at once.
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(3..=4_096))]
+    pub callers: u32,
+    /// Keeps the journal here instead of a temporary directory.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Prints the report as JSON and nothing else.
+    #[arg(long)]
+    pub json: bool,
+    /// Prints the verdict only.
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Plants a bug, to show that the demo's checks notice it: the exit code must not be 0.
+    #[arg(long, value_enum)]
+    pub plant: Option<Plant>,
+}
+
+/// Bugs that can be planted in the demo's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Plant {
+    /// Now and then an append is acknowledged and not written.
+    LostAppend,
+    /// Appends are taken from anybody, whatever the fence says.
+    NoFence,
+}
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub nodes: u16,
+    /// Port of the first node; the others follow.
+    #[arg(long, default_value_t = 7_001, env = "TREFOIL_PORT")]
+    pub port: u16,
+    /// Where the journals are kept.
+    #[arg(long, default_value = "trefoil-data", env = "TREFOIL_DATA")]
+    pub data: PathBuf,
+    /// Name of the cluster.
+    #[arg(long, default_value = "local", env = "TREFOIL_CLUSTER")]
+    pub cluster: String,
+    /// Serves Prometheus metrics of all nodes here, such as `127.0.0.1:9464`.
+    #[arg(long, env = "TREFOIL_METRICS")]
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// Arguments of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// A TOML file; flags and environment variables stand above it.
+    #[arg(long, env = "TREFOIL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What this node is called and where peers dial it, such as `10.0.0.7:7001`.
+    #[arg(long, env = "TREFOIL_HOST")]
+    pub host: Option<String>,
+    /// Where to listen, if it differs from the host.
+    #[arg(long, env = "TREFOIL_LISTEN")]
+    pub listen: Option<String>,
+    /// Hosts of the cluster to join; repeat it or separate by commas.
+    #[arg(long, env = "TREFOIL_JOIN", value_delimiter = ',')]
+    pub join: Vec<String>,
+    /// Name of the cluster.
+    #[arg(long, env = "TREFOIL_CLUSTER")]
+    pub cluster: Option<String>,
+    /// Where the journals are kept.
+    #[arg(long, env = "TREFOIL_DATA")]
+    pub data: Option<PathBuf>,
+    /// Serves Prometheus metrics here.
+    #[arg(long, env = "TREFOIL_METRICS")]
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// Arguments of `check-config`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckConfig {
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// Where a node is asked.
+#[derive(Clone, Debug, Args)]
+pub struct At {
+    /// A node, or several separated by commas.
+    #[arg(long, default_value = "127.0.0.1:7001", env = "TREFOIL_AT", value_delimiter = ',')]
+    pub at: Vec<String>,
+    /// How long to wait, in seconds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub at: At,
+    /// As JSON, one object.
+    #[arg(long)]
+    pub json: bool,
+    /// Again every second, until interrupted.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Arguments of `cart`.
+#[derive(Clone, Debug, Args)]
+pub struct CartArgs {
+    /// What to do with carts.
+    #[command(subcommand)]
+    pub command: CartCommand,
+}
+
+/// What can be done with carts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CartCommand {
+    /// Puts articles into a cart.
+    Add {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The cart.
+        id: u64,
+        /// The article.
+        sku: String,
+        /// How many.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        quantity: u32,
+    },
+    /// Takes articles out of a cart.
+    Remove {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The cart.
+        id: u64,
+        /// The article.
+        sku: String,
+        /// How many.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        quantity: u32,
+    },
+    /// Shows a cart.
+    Show {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The cart.
+        id: u64,
+        /// As JSON, one object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Adds every line of a CSV file: `id,sku,quantity`, with or without a first line of names.
+    Load {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The file; `-` reads standard input.
+        file: PathBuf,
+        /// Lines on their way at once.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+        in_flight: u32,
+    },
+}
+
+/// Arguments of `store`.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// What to do with the store.
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+/// What can be done with a store.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Verifies every log and value; exit code 0 only if all are whole.
+    Check {
+        /// The data directory.
+        #[arg(long, default_value = "trefoil-data", env = "TREFOIL_DATA")]
+        data: PathBuf,
+    },
+}

@@ -1,0 +1,224 @@
+//! The configuration of one node: a TOML file, above it the environment and the flags.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::cli::Serve;
+
+/// What a configuration file may say. Every field may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What this node is called and where peers dial it.
+    pub host: Option<String>,
+    /// Where to listen, if it differs.
+    pub listen: Option<String>,
+    /// Name of the cluster.
+    pub cluster: Option<String>,
+    /// Hosts of the cluster to join.
+    #[serde(default)]
+    pub join: Vec<String>,
+    /// Where the journals are kept.
+    pub data: Option<PathBuf>,
+    /// Where to serve Prometheus metrics.
+    pub metrics: Option<SocketAddr>,
+    /// Failure detection.
+    #[serde(default)]
+    pub membership: Membership,
+    /// Actors.
+    #[serde(default)]
+    pub actors: Actors,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Failure detection.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// How long a silent host is probed before it is removed, in milliseconds. 2,000 notices a crash
+    /// in about 5 s; 6,000 tolerates pauses of 5 s.
+    pub hold_ms: Option<u64>,
+    /// `keep-majority` (default) or `keep-both`.
+    pub partition: Option<Partition>,
+}
+
+/// What the smaller side of a partition does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partition {
+    /// Owns nothing until it is whole again.
+    KeepMajority,
+    /// Goes on; the journals' fences decide who may write.
+    KeepBoth,
+}
+
+/// Actors.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actors {
+    /// An actor without calls for this long is put to rest, in seconds.
+    pub idle_s: Option<u64>,
+    /// Actors active at once on this node.
+    pub active_max: Option<u32>,
+    /// Records between two snapshots: bounds the time a recovery takes.
+    pub snapshot_every: Option<u32>,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Largest message, in bytes.
+    pub message_bytes_max: Option<u32>,
+    /// Calls open at once.
+    pub calls_max: Option<u32>,
+}
+
+/// A node's configuration, complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What this node is called and where peers dial it.
+    pub host: String,
+    /// Where it listens.
+    pub listen: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Hosts of the cluster to join.
+    pub join: Vec<String>,
+    /// Where the journals are kept.
+    pub data: PathBuf,
+    /// Where to serve Prometheus metrics.
+    pub metrics: Option<SocketAddr>,
+    /// The rest of the file.
+    pub file: File,
+}
+
+/// Why a configuration cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("TF-N01: cannot read the configuration {path}: {source}; give its path with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or says something unknown.
+    #[error("TF-N02: {path}: {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why, with the line.
+        source: Box<toml::de::Error>,
+    },
+    /// Something is missing.
+    #[error("TF-N03: no {what}; set `{key}` in the file, {variable} in the environment, or --{key}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// Its key.
+        key: &'static str,
+        /// Its environment variable.
+        variable: &'static str,
+    },
+    /// A value does not hold.
+    #[error("TF-N04: {key} = {value}: {why}")]
+    Invalid {
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl File {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or says something unknown.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+impl Config {
+    /// The file that is named, if one is, under the flags and the environment.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn from_args(args: &Serve) -> Result<Self, ConfigError> {
+        let file = args.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        Self::merge(args, file)
+    }
+
+    fn merge(args: &Serve, file: File) -> Result<Self, ConfigError> {
+        let host = args.host.clone().or_else(|| file.host.clone()).ok_or(ConfigError::Missing {
+            what: "name of this node",
+            key: "host",
+            variable: "TREFOIL_HOST",
+        })?;
+        check_host("host", &host)?;
+        let join = if args.join.is_empty() { file.join.clone() } else { args.join.clone() };
+        for peer in &join {
+            check_host("join", peer)?;
+        }
+        Ok(Self {
+            listen: args.listen.clone().or_else(|| file.listen.clone()).unwrap_or_else(|| host.clone()),
+            cluster: args.cluster.clone().or_else(|| file.cluster.clone()).unwrap_or_else(|| "local".to_owned()),
+            data: args.data.clone().or_else(|| file.data.clone()).unwrap_or_else(|| "trefoil-data".into()),
+            metrics: args.metrics.or(file.metrics),
+            host,
+            join,
+            file,
+        })
+    }
+}
+
+/// A host must be `name:port`, since peers dial it.
+fn check_host(key: &'static str, value: &str) -> Result<(), ConfigError> {
+    let port = value.rsplit_once(':').filter(|(name, _)| !name.is_empty()).map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Ok(());
+    }
+    let why = "must be a name or an address with a port, such as 10.0.0.7:7001";
+    Err(ConfigError::Invalid { key, value: value.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> Serve {
+        Serve { config: None, host: None, listen: None, join: Vec::new(), cluster: None, data: None, metrics: None }
+    }
+
+    #[test]
+    fn flags_stand_above_the_file() {
+        let file: File = toml::from_str("host = 'a:1'\ncluster = 'c'\njoin = ['b:2']").unwrap();
+        let config = Config::merge(&Serve { host: Some("x:9".into()), ..args() }, file).unwrap();
+        assert_eq!((config.host.as_str(), config.listen.as_str(), config.cluster.as_str()), ("x:9", "x:9", "c"));
+        assert_eq!(config.join, ["b:2"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_a_code_and_a_remedy() {
+        let missing = Config::merge(&args(), File::default()).unwrap_err().to_string();
+        assert!(missing.starts_with("TF-N03") && missing.contains("--host"), "{missing}");
+        for host in ["", "a", ":7", "a:", "a:0", "a:70000", "a:x"] {
+            let error = Config::merge(&Serve { host: Some(host.into()), ..args() }, File::default()).unwrap_err();
+            assert!(error.to_string().starts_with("TF-N04"), "{error}");
+        }
+        let unknown = toml::from_str::<File>("hots = 'a:1'").unwrap_err().to_string();
+        assert!(unknown.contains("hots"), "{unknown}");
+    }
+}

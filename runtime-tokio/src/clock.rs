@@ -1,0 +1,37 @@
+//! The clock of the process: monotonic, and counting suspend where the system offers it.
+
+use trefoil_core::time::{Instant, WallClock};
+
+/// Nanoseconds since boot, suspended time included (`CLOCK_BOOTTIME`). A lease that slept with the
+/// machine would outlive its promise.
+#[cfg(target_os = "linux")]
+pub fn now() -> Instant {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Instant::from_nanos(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+/// Nanoseconds since the first call. Whether suspend counts depends on the system: untested.
+#[cfg(not(target_os = "linux"))]
+pub fn now() -> Instant {
+    use std::sync::OnceLock;
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    let start = *START.get_or_init(std::time::Instant::now);
+    Instant::from_nanos(start.elapsed().as_nanos() as u64)
+}
+
+/// What the clock on the wall says now.
+pub fn wall() -> WallClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    WallClock { at: now(), unix_seconds: unix.map_or(0, |d| d.as_secs() as i64) }
+}
+
+/// 64 bits from the system's source of randomness, for seeds and boot ids.
+///
+/// # Errors
+/// The system has none to give.
+pub fn entropy() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(u64::from_le_bytes(bytes))
+}
