@@ -1,4 +1,5 @@
 //! The ring: who is a member, and who owns an actor id.
 
+pub mod client;
 pub mod ownership;
 pub mod placement;

@@ -1,0 +1,10 @@
+//! One module for each package. All but this file is written by `cargo xtask codegen`.
+
+pub mod admin;
+pub mod cache;
+pub mod common;
+pub mod control_plane;
+pub mod google;
+pub mod milvus;
+pub mod rpc;
+pub mod streaming;

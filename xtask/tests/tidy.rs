@@ -1,0 +1,150 @@
+//! What a reader may rely on without looking: the arrows between crates, the absences in the core,
+//! the size of a file, nothing left for later.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines a file may have before it holds more than one idea. We aim at 600.
+const FILE_LINES_MAX: usize = 700;
+
+/// Which of our own crates each crate may depend on, tests and benches aside.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("trefoil-proto", &[]),
+    ("trefoil-core", &["trefoil-proto"]),
+    ("trefoil-store", &["trefoil-core"]),
+    ("trefoil-transport-tonic", &["trefoil-core", "trefoil-proto"]),
+    ("trefoil-runtime-tokio", &["trefoil-core", "trefoil-proto", "trefoil-transport-tonic"]),
+    (
+        "trefoil-node",
+        &["trefoil-core", "trefoil-proto", "trefoil-runtime-tokio", "trefoil-store", "trefoil-transport-tonic"],
+    ),
+    ("trefoil-sim", &["trefoil-core", "trefoil-proto"]),
+    ("trefoil-benches", &["trefoil-core", "trefoil-proto"]),
+    ("trefoil-proof", &["trefoil-core", "trefoil-proto"]),
+    ("xtask", &[]),
+];
+
+/// What the core and the schemas must not know of: the ambient world.
+const BANNED_IN_CORE: &[&str] = &[
+    "std::",
+    "extern crate std",
+    "async fn",
+    "SystemTime",
+    "Instant::now",
+    "RandomState",
+    "println!",
+    "log::",
+    "tracing::",
+    "getrandom",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn files(below: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !matches!(name.as_str(), "target" | ".git" | "generated") {
+                files(&path, ending, found);
+            }
+        } else if name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn all(below: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(&root().join(below), ending, &mut found);
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// The part of a source that is compiled into the crate: unit tests stand at the bottom.
+fn shipped(source: &str) -> &str {
+    source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(source)
+}
+
+fn is_test(path: &Path) -> bool {
+    let relative = path.strip_prefix(root()).unwrap();
+    relative.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs")))
+}
+
+#[test]
+fn crates_depend_in_the_allowed_directions_only() {
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for path in all("", "Cargo.toml") {
+        let manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        let Some(package) = manifest.get("package") else { continue };
+        let name = package["name"].as_str().unwrap();
+        if name == "trefoil-fuzz" {
+            continue;
+        }
+        let Some(allowed) = allowed.get(name) else {
+            wrong.push(format!("{name}: a crate without arrows of its own in this test"));
+            continue;
+        };
+        for section in ["dependencies", "build-dependencies"] {
+            let Some(dependencies) = manifest.get(section).and_then(toml::Value::as_table) else { continue };
+            for dependency in dependencies.keys().filter(|key| key.starts_with("trefoil-")) {
+                if !allowed.contains(&dependency.as_str()) {
+                    wrong.push(format!("{name} -> {dependency}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "forbidden arrows:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for path in all("core/src", ".rs").into_iter().chain(all("proto/src", ".rs")).filter(|path| !is_test(path)) {
+        let source = fs::read_to_string(&path).unwrap();
+        for (number, line) in shipped(&source).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for banned in BANNED_IN_CORE.iter().filter(|banned| code.contains(**banned)) {
+                wrong.push(format!("{}:{}: {banned}", shown(&path), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the core must not know of:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_holds_one_idea() {
+    let too_long: Vec<String> = all("", ".rs")
+        .into_iter()
+        .map(|path| (fs::read_to_string(&path).unwrap().lines().count(), path))
+        .filter(|(lines, _)| *lines > FILE_LINES_MAX)
+        .map(|(lines, path)| format!("{}: {lines} lines", shown(&path)))
+        .collect();
+    assert!(too_long.is_empty(), "longer than {FILE_LINES_MAX} lines:\n{}", too_long.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelled in two pieces, so that this file does not find itself.
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]].map(|mark| mark.concat());
+    let mut left = Vec::new();
+    for path in all("", ".rs").into_iter().chain(all("", ".toml")).chain(all("", ".proto")) {
+        let source = fs::read_to_string(&path).unwrap();
+        for (number, line) in source.lines().enumerate() {
+            if marks.iter().any(|mark| line.contains(mark)) {
+                left.push(format!("{}:{}", shown(&path), number + 1));
+            }
+        }
+    }
+    assert!(left.is_empty(), "left for later:\n{}", left.join("\n"));
+}
