@@ -1,1 +1,8 @@
-//! benches
+//! What the benches share: an allocator that counts, and a comparison of two implementations within
+//! one run, since absolute times of different runs and machines cannot be compared.
+
+mod alloc;
+mod report;
+
+pub use alloc::{CountingAllocator, allocations};
+pub use report::{Cost, compare, is_test, report, report_alone, time};

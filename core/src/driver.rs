@@ -30,6 +30,9 @@ pub trait Runtime<M: Machine>: Events<M> {
     /// A command as the machine takes it.
     fn lend(command: &Self::Owned) -> M::Command<'_>;
 
+    /// Takes back a command that was carried out, so that its buffers may be used again.
+    fn spent(&mut self, _command: Self::Owned) {}
+
     /// The machine refused a command; nothing changed.
     fn refused(&mut self, command: Self::Owned, why: M::Refused);
 
@@ -110,8 +113,9 @@ where
             Poll::Ready(Some(command)) => {
                 took = true;
                 let lent = R::lend(&command);
-                if let Err(why) = engine.command(runtime.now(), lent, transport, storage, runtime) {
-                    runtime.refused(command, why);
+                match engine.command(runtime.now(), lent, transport, storage, runtime) {
+                    Ok(()) => runtime.spent(command),
+                    Err(why) => runtime.refused(command, why),
                 }
             }
             Poll::Ready(None) => return Step::Stopped,

@@ -136,6 +136,10 @@ impl Published {
         self.names.read().get(owner.0 as usize).filter(|name| !name.is_empty()).cloned()
     }
 
+    pub(crate) fn is_claimed(&self, id: u64) -> bool {
+        self.shard(id).read().contains_key(&id)
+    }
+
     /// How many ids each host has claimed, in order of host strings. Linear in the claimed ids.
     pub(crate) fn owned(&self) -> Vec<(Arc<str>, u64)> {
         let names = self.names.read().clone();

@@ -15,11 +15,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-proto", &[]),
     ("trefoil-core", &["trefoil-proto"]),
     ("trefoil-store", &["trefoil-core"]),
-    ("trefoil-transport-tonic", &["trefoil-core", "trefoil-proto"]),
-    ("trefoil-runtime-tokio", &["trefoil-core", "trefoil-proto", "trefoil-transport-tonic"]),
+    (
+        "trefoil-transport-tonic",
+        &["trefoil-core", "trefoil-proto"],
+    ),
+    (
+        "trefoil-runtime-tokio",
+        &["trefoil-core", "trefoil-proto", "trefoil-transport-tonic"],
+    ),
     (
         "trefoil-node",
-        &["trefoil-core", "trefoil-proto", "trefoil-runtime-tokio", "trefoil-store", "trefoil-transport-tonic"],
+        &[
+            "trefoil-core",
+            "trefoil-proto",
+            "trefoil-runtime-tokio",
+            "trefoil-store",
+            "trefoil-transport-tonic",
+        ],
     ),
     ("trefoil-sim", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-benches", &["trefoil-core", "trefoil-proto"]),
@@ -42,7 +54,10 @@ const BANNED_IN_CORE: &[&str] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn files(below: &Path, ending: &str, found: &mut Vec<PathBuf>) {
@@ -72,12 +87,20 @@ fn shown(path: &Path) -> String {
 
 /// The part of a source that is compiled into the crate: unit tests stand at the bottom.
 fn shipped(source: &str) -> &str {
-    source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(source)
+    source
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(source)
 }
 
 fn is_test(path: &Path) -> bool {
     let relative = path.strip_prefix(root()).unwrap();
-    relative.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs")))
+    relative.components().any(|part| {
+        matches!(
+            part.as_os_str().to_str(),
+            Some("tests" | "tests.rs" | "testing.rs")
+        )
+    })
 }
 
 #[test]
@@ -86,18 +109,27 @@ fn crates_depend_in_the_allowed_directions_only() {
     let mut wrong = Vec::new();
     for path in all("", "Cargo.toml") {
         let manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
-        let Some(package) = manifest.get("package") else { continue };
+        let Some(package) = manifest.get("package") else {
+            continue;
+        };
         let name = package["name"].as_str().unwrap();
         if name == "trefoil-fuzz" {
             continue;
         }
         let Some(allowed) = allowed.get(name) else {
-            wrong.push(format!("{name}: a crate without arrows of its own in this test"));
+            wrong.push(format!(
+                "{name}: a crate without arrows of its own in this test"
+            ));
             continue;
         };
         for section in ["dependencies", "build-dependencies"] {
-            let Some(dependencies) = manifest.get(section).and_then(toml::Value::as_table) else { continue };
-            for dependency in dependencies.keys().filter(|key| key.starts_with("trefoil-")) {
+            let Some(dependencies) = manifest.get(section).and_then(toml::Value::as_table) else {
+                continue;
+            };
+            for dependency in dependencies
+                .keys()
+                .filter(|key| key.starts_with("trefoil-"))
+            {
                 if !allowed.contains(&dependency.as_str()) {
                     wrong.push(format!("{name} -> {dependency}"));
                 }
@@ -110,16 +142,27 @@ fn crates_depend_in_the_allowed_directions_only() {
 #[test]
 fn the_core_is_pure() {
     let mut wrong = Vec::new();
-    for path in all("core/src", ".rs").into_iter().chain(all("proto/src", ".rs")).filter(|path| !is_test(path)) {
+    for path in all("core/src", ".rs")
+        .into_iter()
+        .chain(all("proto/src", ".rs"))
+        .filter(|path| !is_test(path))
+    {
         let source = fs::read_to_string(&path).unwrap();
         for (number, line) in shipped(&source).lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            for banned in BANNED_IN_CORE.iter().filter(|banned| code.contains(**banned)) {
+            for banned in BANNED_IN_CORE
+                .iter()
+                .filter(|banned| code.contains(**banned))
+            {
                 wrong.push(format!("{}:{}: {banned}", shown(&path), number + 1));
             }
         }
     }
-    assert!(wrong.is_empty(), "the core must not know of:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "the core must not know of:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -130,15 +173,30 @@ fn a_file_holds_one_idea() {
         .filter(|(lines, _)| *lines > FILE_LINES_MAX)
         .map(|(lines, path)| format!("{}: {lines} lines", shown(&path)))
         .collect();
-    assert!(too_long.is_empty(), "longer than {FILE_LINES_MAX} lines:\n{}", too_long.join("\n"));
+    assert!(
+        too_long.is_empty(),
+        "longer than {FILE_LINES_MAX} lines:\n{}",
+        too_long.join("\n")
+    );
 }
 
 #[test]
 fn nothing_is_left_for_later() {
     // Spelled in two pieces, so that this file does not find itself.
-    let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]].map(|mark| mark.concat());
+    let marks = [
+        ["TO", "DO"],
+        ["FIX", "ME"],
+        ["XX", "X"],
+        ["todo", "!("],
+        ["unimplemented", "!("],
+    ]
+    .map(|mark| mark.concat());
     let mut left = Vec::new();
-    for path in all("", ".rs").into_iter().chain(all("", ".toml")).chain(all("", ".proto")) {
+    for path in all("", ".rs")
+        .into_iter()
+        .chain(all("", ".toml"))
+        .chain(all("", ".proto"))
+    {
         let source = fs::read_to_string(&path).unwrap();
         for (number, line) in source.lines().enumerate() {
             if marks.iter().any(|mark| line.contains(mark)) {

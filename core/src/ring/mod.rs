@@ -1,5 +1,7 @@
 //! The ring: who is a member, and who owns an actor id.
 
+pub mod actor;
+pub mod actors;
 pub mod client;
 pub mod ownership;
 pub mod placement;

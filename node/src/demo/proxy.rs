@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,25 +19,52 @@ pub fn source_of(index: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 1, index as u8 + 1))
 }
 
-fn node_at(source: IpAddr) -> Option<usize> {
-    match source {
-        IpAddr::V4(v4) if v4.octets()[..3] == [127, 0, 1] => Some(usize::from(v4.octets()[3]) - 1),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+/// The loopback address of clients that stand with the majority: a cut keeps them from the cut node.
+pub const BESIDE_MAJORITY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
+
+/// Who dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Node(usize),
+    Majority,
+    /// A client that reaches every node, whatever is cut: the cut node's own.
+    Anywhere,
+}
+
+impl From {
+    fn at(source: IpAddr) -> Self {
+        match source {
+            IpAddr::V4(v4) if v4.octets()[..3] == [127, 0, 1] => Self::Node(usize::from(v4.octets()[3]) - 1),
+            source if source == BESIDE_MAJORITY => Self::Majority,
+            IpAddr::V4(_) | IpAddr::V6(_) => Self::Anywhere,
+        }
     }
 }
 
-/// Which nodes are cut off, shared by all proxies.
+/// Which nodes are cut off and where nodes listen, shared by all proxies.
 #[derive(Debug)]
 pub struct Network {
     cut: AtomicU32,
+    /// Loopback ports of the nodes behind the proxies.
+    ports: Vec<AtomicU16>,
     /// Counts changes, so that connections that lost bytes are closed when the cut ends.
     changes: watch::Sender<u32>,
 }
 
 impl Network {
-    /// A whole network.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { cut: AtomicU32::new(0), changes: watch::Sender::new(0) })
+    /// A whole network of so many nodes.
+    pub fn new(nodes: usize) -> Arc<Self> {
+        let ports = (0..nodes).map(|_| AtomicU16::new(0)).collect();
+        Arc::new(Self { cut: AtomicU32::new(0), ports, changes: watch::Sender::new(0) })
+    }
+
+    /// Node `index` listens here from now on.
+    pub fn set_target(&self, index: usize, address: SocketAddr) {
+        self.ports[index].store(address.port(), Ordering::SeqCst);
+    }
+
+    fn target(&self, index: usize) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.ports[index].load(Ordering::SeqCst))
     }
 
     /// Cuts node `index` off from all other nodes, in both directions.
@@ -52,33 +79,31 @@ impl Network {
         self.changes.send_modify(|n| *n += 1);
     }
 
-    fn swallows(&self, from: Option<usize>, to: usize) -> bool {
+    fn swallows(&self, from: From, to: usize) -> bool {
         let cut = self.cut.load(Ordering::SeqCst);
-        from.is_some_and(|from| cut & (1 << from) != 0 || cut & (1 << to) != 0)
+        match from {
+            From::Node(from) => cut & (1 << from) != 0 || cut & (1 << to) != 0,
+            From::Majority => cut & (1 << to) != 0,
+            From::Anywhere => false,
+        }
     }
 }
 
-/// Listens on `listener` for node `index` and carries what comes to `target`.
-pub async fn serve(network: Arc<Network>, index: usize, listener: TcpListener, target: SocketAddr) -> io::Result<()> {
+/// Listens on `listener` for node `index` and carries what comes to where it listens.
+pub async fn serve(network: Arc<Network>, index: usize, listener: TcpListener) -> io::Result<()> {
     loop {
         let (inbound, peer) = listener.accept().await?;
         let network = Arc::clone(&network);
         tokio::spawn(async move {
-            let from = node_at(peer.ip());
+            let from = From::at(peer.ip());
             // An end of either side, or of the cut, ends the connection; there is nobody to tell.
-            let _ = carry(&network, from, index, inbound, target).await;
+            let _ = carry(&network, from, index, inbound).await;
         });
     }
 }
 
-async fn carry(
-    network: &Arc<Network>,
-    from: Option<usize>,
-    to: usize,
-    inbound: TcpStream,
-    target: SocketAddr,
-) -> io::Result<()> {
-    let outbound = TcpStream::connect(target).await?;
+async fn carry(network: &Arc<Network>, from: From, to: usize, inbound: TcpStream) -> io::Result<()> {
+    let outbound = TcpStream::connect(network.target(to)).await?;
     inbound.set_nodelay(true)?;
     outbound.set_nodelay(true)?;
     let lost = AtomicBool::new(false);
@@ -106,7 +131,7 @@ async fn carry(
 
 async fn copy(
     network: &Network,
-    from: Option<usize>,
+    from: From,
     to: usize,
     lost: &AtomicBool,
     mut read: OwnedReadHalf,

@@ -17,6 +17,7 @@ pub struct Counter<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Counter<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -67,6 +68,7 @@ pub struct LeaveReply<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaveReply<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -112,6 +114,7 @@ impl wire::Named for LeaveReply<'_> {
 pub struct LeaveRequest {}
 
 impl wire::Decode<'_> for LeaveRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -134,7 +137,7 @@ impl wire::Encode for LeaveRequest {
 
 impl wire::Named for LeaveRequest {
     const NAME: &'static str = "trefoil.admin.v1.LeaveRequest";
-    type View = LeaveRequest;
+    type View = Self;
 }
 
 /// A member of the ring, as the answering node sees it.
@@ -157,6 +160,7 @@ pub struct Member<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Member<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -244,6 +248,7 @@ pub struct Owner<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Owner<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -302,6 +307,7 @@ pub struct OwnerReply<Owners = wire::Repeated<'static, Owner<'static>>> {
 pub type OwnerReplyView<'a> = OwnerReply<wire::Repeated<'a, Owner<'a>>>;
 
 impl<'a> wire::Decode<'a> for OwnerReply<wire::Repeated<'a, Owner<'a>>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut owners_start = wire::Start::default();
         while !r.is_empty() {
@@ -354,6 +360,7 @@ pub struct OwnerRequest<Ids = wire::U64s<'static>> {
 pub type OwnerRequestView<'a> = OwnerRequest<wire::U64s<'a>>;
 
 impl<'a> wire::Decode<'a> for OwnerRequest<wire::U64s<'a>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut ids_start = wire::Start::default();
         while !r.is_empty() {
@@ -430,6 +437,7 @@ pub struct StatusReply<
 }
 
 impl<'a> wire::Decode<'a> for StatusReply<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut members_start = wire::Start::default();
         let mut counters_start = wire::Start::default();
@@ -561,6 +569,7 @@ impl<Members, Counters> wire::Named for StatusReply<'_, Members, Counters> {
 pub struct StatusRequest {}
 
 impl wire::Decode<'_> for StatusRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -583,7 +592,7 @@ impl wire::Encode for StatusRequest {
 
 impl wire::Named for StatusRequest {
     const NAME: &'static str = "trefoil.admin.v1.StatusRequest";
-    type View = StatusRequest;
+    type View = Self;
 }
 
 /// The package's `FileDescriptorSet` with all it imports, for gRPC reflection.

@@ -30,12 +30,16 @@ pub enum AckMethod<'a, HostHealthList = wire::Repeated<'a, HostHealth<'a>>> {
 }
 
 impl<'a> wire::Decode<'a> for Ack<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
                 10 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(AckMethod::GetAck(_))) {
+                        if let Some(AckMethod::MgmtAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(AckMethod::GetAck(Default::default()));
                     }
                     if let Some(AckMethod::GetAck(member)) = &mut self.method {
@@ -45,6 +49,9 @@ impl<'a> wire::Decode<'a> for Ack<'a> {
                 18 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(AckMethod::PutAck(_))) {
+                        if let Some(AckMethod::MgmtAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(AckMethod::PutAck(Default::default()));
                     }
                     if let Some(AckMethod::PutAck(member)) = &mut self.method {
@@ -54,6 +61,9 @@ impl<'a> wire::Decode<'a> for Ack<'a> {
                 26 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(AckMethod::DelAck(_))) {
+                        if let Some(AckMethod::MgmtAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(AckMethod::DelAck(Default::default()));
                     }
                     if let Some(AckMethod::DelAck(member)) = &mut self.method {
@@ -72,6 +82,9 @@ impl<'a> wire::Decode<'a> for Ack<'a> {
                 42 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(AckMethod::Error(_))) {
+                        if let Some(AckMethod::MgmtAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(AckMethod::Error(Default::default()));
                     }
                     if let Some(AckMethod::Error(member)) = &mut self.method {
@@ -156,6 +169,7 @@ pub enum AckLevelAckLevel {
 }
 
 impl wire::Decode<'_> for AckLevel {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -224,7 +238,7 @@ impl wire::Encode for AckLevel {
 
 impl wire::Named for AckLevel {
     const NAME: &'static str = "cache.AckLevel";
-    type View = AckLevel;
+    type View = Self;
 }
 
 /// An entry of a cache.
@@ -239,6 +253,7 @@ pub struct CacheEntry<'a> {
 }
 
 impl<'a> wire::Decode<'a> for CacheEntry<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -311,6 +326,7 @@ pub enum CacheRequestMethod<'a> {
 }
 
 impl<'a> wire::Decode<'a> for CacheRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -433,6 +449,7 @@ pub struct Del<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Del<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -490,6 +507,7 @@ pub struct DelAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for DelAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -535,6 +553,7 @@ impl wire::Named for DelAck<'_> {
 pub struct Empty {}
 
 impl wire::Decode<'_> for Empty {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -557,7 +576,7 @@ impl wire::Encode for Empty {
 
 impl wire::Named for Empty {
     const NAME: &'static str = "cache.Empty";
-    type View = Empty;
+    type View = Self;
 }
 
 /// Why a request failed.
@@ -568,6 +587,7 @@ pub struct Error<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Error<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -611,6 +631,7 @@ pub struct Get<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Get<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -663,6 +684,7 @@ pub struct GetAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for GetAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -715,6 +737,7 @@ impl wire::Named for GetAck<'_> {
 pub struct Health {}
 
 impl wire::Decode<'_> for Health {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -737,7 +760,7 @@ impl wire::Encode for Health {
 
 impl wire::Named for Health {
     const NAME: &'static str = "cache.Health";
-    type View = Health;
+    type View = Self;
 }
 
 /// How the node is.
@@ -756,6 +779,7 @@ pub struct HealthAck<'a, HostHealthList = wire::Repeated<'a, HostHealth<'a>>> {
 }
 
 impl<'a> wire::Decode<'a> for HealthAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut host_health_start = wire::Start::default();
         while !r.is_empty() {
@@ -835,6 +859,7 @@ pub struct HostHealth<'a> {
 }
 
 impl<'a> wire::Decode<'a> for HostHealth<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -891,6 +916,7 @@ pub struct Insert<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Insert<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -964,6 +990,7 @@ pub struct Leader<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Leader<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1021,6 +1048,7 @@ pub struct LeaderAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1069,6 +1097,7 @@ pub struct LeaderAckAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderAckAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1112,6 +1141,7 @@ pub struct LeaderDead<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderDead<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1164,6 +1194,7 @@ pub struct LeaderInfo<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderInfo<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1221,6 +1252,7 @@ pub struct LeaderReq<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderReq<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1271,6 +1303,7 @@ pub struct LeaderReqAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderReqAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1321,6 +1354,7 @@ pub struct LeaderSwitch<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderSwitch<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1369,6 +1403,7 @@ pub struct LeaderSwitchAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderSwitchAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1412,6 +1447,7 @@ pub struct LeaderSwitchPriority<'a> {
 }
 
 impl<'a> wire::Decode<'a> for LeaderSwitchPriority<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1477,12 +1513,16 @@ pub enum MgmtAckMethod<'a, HostHealthList = wire::Repeated<'a, HostHealth<'a>>> 
 }
 
 impl<'a> wire::Decode<'a> for MgmtAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
                 10 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(MgmtAckMethod::Pong(_))) {
+                        if let Some(MgmtAckMethod::HealthAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(MgmtAckMethod::Pong(Default::default()));
                     }
                     if let Some(MgmtAckMethod::Pong(member)) = &mut self.method {
@@ -1501,6 +1541,9 @@ impl<'a> wire::Decode<'a> for MgmtAck<'a> {
                 26 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(MgmtAckMethod::LeaderInfo(_))) {
+                        if let Some(MgmtAckMethod::HealthAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(MgmtAckMethod::LeaderInfo(Default::default()));
                     }
                     if let Some(MgmtAckMethod::LeaderInfo(member)) = &mut self.method {
@@ -1510,6 +1553,9 @@ impl<'a> wire::Decode<'a> for MgmtAck<'a> {
                 34 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(MgmtAckMethod::LeaderReqAck(_))) {
+                        if let Some(MgmtAckMethod::HealthAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(MgmtAckMethod::LeaderReqAck(Default::default()));
                     }
                     if let Some(MgmtAckMethod::LeaderReqAck(member)) = &mut self.method {
@@ -1519,6 +1565,9 @@ impl<'a> wire::Decode<'a> for MgmtAck<'a> {
                 42 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(MgmtAckMethod::LeaderAckAck(_))) {
+                        if let Some(MgmtAckMethod::HealthAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(MgmtAckMethod::LeaderAckAck(Default::default()));
                     }
                     if let Some(MgmtAckMethod::LeaderAckAck(member)) = &mut self.method {
@@ -1528,6 +1577,9 @@ impl<'a> wire::Decode<'a> for MgmtAck<'a> {
                 50 => {
                     let inner = r.message()?;
                     if !matches!(self.method, Some(MgmtAckMethod::LeaderSwitchAck(_))) {
+                        if let Some(MgmtAckMethod::HealthAck(replaced)) = &self.method {
+                            replaced.check()?;
+                        }
                         self.method = Some(MgmtAckMethod::LeaderSwitchAck(Default::default()));
                     }
                     if let Some(MgmtAckMethod::LeaderSwitchAck(member)) = &mut self.method {
@@ -1628,6 +1680,7 @@ pub enum MgmtRequestMethod<'a> {
 }
 
 impl<'a> wire::Decode<'a> for MgmtRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1787,6 +1840,7 @@ impl wire::Named for MgmtRequest<'_> {
 pub struct Ping {}
 
 impl wire::Decode<'_> for Ping {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1809,7 +1863,7 @@ impl wire::Encode for Ping {
 
 impl wire::Named for Ping {
     const NAME: &'static str = "cache.Ping";
-    type View = Ping;
+    type View = Self;
 }
 
 /// The node is there.
@@ -1817,6 +1871,7 @@ impl wire::Named for Ping {
 pub struct Pong {}
 
 impl wire::Decode<'_> for Pong {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1839,7 +1894,7 @@ impl wire::Encode for Pong {
 
 impl wire::Named for Pong {
     const NAME: &'static str = "cache.Pong";
-    type View = Pong;
+    type View = Self;
 }
 
 /// Writes an entry without waiting for the cluster.
@@ -1856,6 +1911,7 @@ pub struct Put<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Put<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1920,6 +1976,7 @@ pub struct PutAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for PutAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1974,6 +2031,7 @@ pub struct Remove<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Remove<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2055,6 +2113,7 @@ pub enum StateValue {
 }
 
 impl wire::Decode<'_> for State {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2175,7 +2234,7 @@ impl wire::Encode for State {
 
 impl wire::Named for State {
     const NAME: &'static str = "cache.State";
-    type View = State;
+    type View = Self;
 }
 
 /// The package's `FileDescriptorSet` with all it imports, for gRPC reflection.

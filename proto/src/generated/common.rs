@@ -17,6 +17,7 @@ pub struct KeyValuePair<'a> {
 }
 
 impl<'a> wire::Decode<'a> for KeyValuePair<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -75,6 +76,7 @@ pub struct Status<'a, ExtraInfo = wire::Map<'a, &'a str, &'a str>> {
 }
 
 impl<'a> wire::Decode<'a> for Status<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut extra_info_start = wire::Start::default();
         while !r.is_empty() {

@@ -18,6 +18,7 @@ pub struct ActorIdsReply<Ids = wire::U64s<'static>> {
 pub type ActorIdsReplyView<'a> = ActorIdsReply<wire::U64s<'a>>;
 
 impl<'a> wire::Decode<'a> for ActorIdsReply<wire::U64s<'a>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut ids_start = wire::Start::default();
         while !r.is_empty() {
@@ -71,6 +72,7 @@ pub struct ApplyRequest<Messages = wire::Repeated<'static, crate::google::Any<'s
 pub type ApplyRequestView<'a> = ApplyRequest<wire::Repeated<'a, crate::google::Any<'a>>>;
 
 impl<'a> wire::Decode<'a> for ApplyRequest<wire::Repeated<'a, crate::google::Any<'a>>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut messages_start = wire::Start::default();
         while !r.is_empty() {
@@ -129,6 +131,7 @@ pub struct ApplyResult<'a, Mutations = wire::Repeated<'a, MutationResult<'a>>> {
 }
 
 impl<'a> wire::Decode<'a> for ApplyResult<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut mutations_start = wire::Start::default();
         while !r.is_empty() {
@@ -185,6 +188,7 @@ pub struct ClosingNotice<'a> {
 }
 
 impl<'a> wire::Decode<'a> for ClosingNotice<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -223,6 +227,7 @@ impl wire::Named for ClosingNotice<'_> {
 pub struct Empty {}
 
 impl wire::Decode<'_> for Empty {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -245,7 +250,7 @@ impl wire::Encode for Empty {
 
 impl wire::Named for Empty {
     const NAME: &'static str = "control_plane_messages.Empty";
-    type View = Empty;
+    type View = Self;
 }
 
 /// A host says that it owns actors no longer.
@@ -258,6 +263,7 @@ pub struct ExpiryAnnounce<'a, Ids = wire::U64s<'a>> {
 }
 
 impl<'a> wire::Decode<'a> for ExpiryAnnounce<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut ids_start = wire::Start::default();
         while !r.is_empty() {
@@ -315,6 +321,7 @@ pub struct GetReply<'a> {
 }
 
 impl<'a> wire::Decode<'a> for GetReply<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -356,6 +363,7 @@ pub struct GetRequest {
 }
 
 impl wire::Decode<'_> for GetRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -386,7 +394,7 @@ impl wire::Encode for GetRequest {
 
 impl wire::Named for GetRequest {
     const NAME: &'static str = "control_plane_messages.GetRequest";
-    type View = GetRequest;
+    type View = Self;
 }
 
 /// What became of one mutation.
@@ -401,6 +409,7 @@ pub struct MutationResult<'a> {
 }
 
 impl<'a> wire::Decode<'a> for MutationResult<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -459,6 +468,7 @@ pub struct NegotiateReply<Hosts = wire::Repeated<'static, &'static str>> {
 pub type NegotiateReplyView<'a> = NegotiateReply<wire::Repeated<'a, &'a str>>;
 
 impl<'a> wire::Decode<'a> for NegotiateReply<wire::Repeated<'a, &'a str>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut hosts_start = wire::Start::default();
         while !r.is_empty() {
@@ -509,6 +519,7 @@ pub struct NegotiateRequest<KnownHosts = wire::Repeated<'static, &'static str>> 
 pub type NegotiateRequestView<'a> = NegotiateRequest<wire::Repeated<'a, &'a str>>;
 
 impl<'a> wire::Decode<'a> for NegotiateRequest<wire::Repeated<'a, &'a str>> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut known_hosts_start = wire::Start::default();
         while !r.is_empty() {
@@ -560,6 +571,7 @@ pub struct OwnerChangeAck<'a> {
 }
 
 impl<'a> wire::Decode<'a> for OwnerChangeAck<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -610,6 +622,7 @@ pub struct OwnershipAnnounce<'a, Ids = wire::U64s<'a>> {
 }
 
 impl<'a> wire::Decode<'a> for OwnershipAnnounce<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut ids_start = wire::Start::default();
         while !r.is_empty() {
@@ -669,6 +682,7 @@ pub struct PingReply<'a> {
 }
 
 impl<'a> wire::Decode<'a> for PingReply<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {

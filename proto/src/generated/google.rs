@@ -17,6 +17,7 @@ pub struct Any<'a> {
 }
 
 impl<'a> wire::Decode<'a> for Any<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -62,6 +63,7 @@ impl wire::Named for Any<'_> {
 pub struct Empty {}
 
 impl wire::Decode<'_> for Empty {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -84,5 +86,5 @@ impl wire::Encode for Empty {
 
 impl wire::Named for Empty {
     const NAME: &'static str = "google.protobuf.Empty";
-    type View = Empty;
+    type View = Self;
 }

@@ -21,6 +21,7 @@ pub struct ComponentInfo<'a, ExtraInfo = wire::Repeated<'a, crate::common::KeyVa
 }
 
 impl<'a> wire::Decode<'a> for ComponentInfo<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut extra_info_start = wire::Start::default();
         while !r.is_empty() {
@@ -100,6 +101,7 @@ pub struct ComponentStates<
 }
 
 impl<'a> wire::Decode<'a> for ComponentStates<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut subcomponent_states_start = wire::Start::default();
         while !r.is_empty() {
@@ -174,6 +176,7 @@ impl<StateExtraInfo, SubcomponentStates, StatusExtraInfo> wire::Named
 pub struct GetComponentStatesRequest {}
 
 impl wire::Decode<'_> for GetComponentStatesRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -196,5 +199,5 @@ impl wire::Encode for GetComponentStatesRequest {
 
 impl wire::Named for GetComponentStatesRequest {
     const NAME: &'static str = "milvus.proto.milvus.GetComponentStatesRequest";
-    type View = GetComponentStatesRequest;
+    type View = Self;
 }

@@ -19,6 +19,7 @@ pub struct Status<'a, Details = wire::Repeated<'a, crate::google::Any<'a>>> {
 }
 
 impl<'a> wire::Decode<'a> for Status<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut details_start = wire::Start::default();
         while !r.is_empty() {

@@ -24,6 +24,7 @@ pub enum AssignmentDiscoverRequestCommand<'a> {
 }
 
 impl<'a> wire::Decode<'a> for AssignmentDiscoverRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -121,6 +122,7 @@ pub enum AssignmentDiscoverResponseResponse<
 impl<'a> wire::Decode<'a>
     for AssignmentDiscoverResponse<wire::Repeated<'a, StreamingNodeAssignment<'a>>>
 {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -146,6 +148,11 @@ impl<'a> wire::Decode<'a>
                         self.response,
                         Some(AssignmentDiscoverResponseResponse::Close(_))
                     ) {
+                        if let Some(AssignmentDiscoverResponseResponse::FullAssignment(replaced)) =
+                            &self.response
+                        {
+                            replaced.check()?;
+                        }
                         self.response =
                             Some(AssignmentDiscoverResponseResponse::Close(Default::default()));
                     }
@@ -208,6 +215,7 @@ impl<Assignments> wire::Named for AssignmentDiscoverResponse<Assignments> {
 pub struct CloseAssignmentDiscoverRequest {}
 
 impl wire::Decode<'_> for CloseAssignmentDiscoverRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -230,7 +238,7 @@ impl wire::Encode for CloseAssignmentDiscoverRequest {
 
 impl wire::Named for CloseAssignmentDiscoverRequest {
     const NAME: &'static str = "milvus.proto.streaming.CloseAssignmentDiscoverRequest";
-    type View = CloseAssignmentDiscoverRequest;
+    type View = Self;
 }
 
 /// The coordinator will send no more.
@@ -238,6 +246,7 @@ impl wire::Named for CloseAssignmentDiscoverRequest {
 pub struct CloseAssignmentDiscoverResponse {}
 
 impl wire::Decode<'_> for CloseAssignmentDiscoverResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -260,7 +269,7 @@ impl wire::Encode for CloseAssignmentDiscoverResponse {
 
 impl wire::Named for CloseAssignmentDiscoverResponse {
     const NAME: &'static str = "milvus.proto.streaming.CloseAssignmentDiscoverResponse";
-    type View = CloseAssignmentDiscoverResponse;
+    type View = Self;
 }
 
 /// The consumer wants no more.
@@ -268,6 +277,7 @@ impl wire::Named for CloseAssignmentDiscoverResponse {
 pub struct CloseConsumerRequest {}
 
 impl wire::Decode<'_> for CloseConsumerRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -290,7 +300,7 @@ impl wire::Encode for CloseConsumerRequest {
 
 impl wire::Named for CloseConsumerRequest {
     const NAME: &'static str = "milvus.proto.streaming.CloseConsumerRequest";
-    type View = CloseConsumerRequest;
+    type View = Self;
 }
 
 /// The stream ends.
@@ -298,6 +308,7 @@ impl wire::Named for CloseConsumerRequest {
 pub struct CloseConsumerResponse {}
 
 impl wire::Decode<'_> for CloseConsumerResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -320,7 +331,7 @@ impl wire::Encode for CloseConsumerResponse {
 
 impl wire::Named for CloseConsumerResponse {
     const NAME: &'static str = "milvus.proto.streaming.CloseConsumerResponse";
-    type View = CloseConsumerResponse;
+    type View = Self;
 }
 
 /// The producer will send no more.
@@ -328,6 +339,7 @@ impl wire::Named for CloseConsumerResponse {
 pub struct CloseProducerRequest {}
 
 impl wire::Decode<'_> for CloseProducerRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -350,7 +362,7 @@ impl wire::Encode for CloseProducerRequest {
 
 impl wire::Named for CloseProducerRequest {
     const NAME: &'static str = "milvus.proto.streaming.CloseProducerRequest";
-    type View = CloseProducerRequest;
+    type View = Self;
 }
 
 /// All is answered and the stream ends.
@@ -358,6 +370,7 @@ impl wire::Named for CloseProducerRequest {
 pub struct CloseProducerResponse {}
 
 impl wire::Decode<'_> for CloseProducerResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -380,7 +393,7 @@ impl wire::Encode for CloseProducerResponse {
 
 impl wire::Named for CloseProducerResponse {
     const NAME: &'static str = "milvus.proto.streaming.CloseProducerResponse";
-    type View = CloseProducerResponse;
+    type View = Self;
 }
 
 /// A message delivered. The name lacks an s on the wire, too.
@@ -393,6 +406,7 @@ pub struct ConsumeMessageReponse<'a, Properties = wire::Map<'a, &'a str, &'a [u8
 }
 
 impl<'a> wire::Decode<'a> for ConsumeMessageReponse<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -458,6 +472,7 @@ pub enum ConsumeRequestRequest {
 }
 
 impl wire::Decode<'_> for ConsumeRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -500,7 +515,7 @@ impl wire::Encode for ConsumeRequest {
 
 impl wire::Named for ConsumeRequest {
     const NAME: &'static str = "milvus.proto.streaming.ConsumeRequest";
-    type View = ConsumeRequest;
+    type View = Self;
 }
 
 /// What a consumer is sent.
@@ -522,12 +537,16 @@ pub enum ConsumeResponseResponse<'a, Properties = wire::Map<'a, &'a str, &'a [u8
 }
 
 impl<'a> wire::Decode<'a> for ConsumeResponse<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
                 10 => {
                     let inner = r.message()?;
                     if !matches!(self.response, Some(ConsumeResponseResponse::Create(_))) {
+                        if let Some(ConsumeResponseResponse::Consume(replaced)) = &self.response {
+                            replaced.check()?;
+                        }
                         self.response = Some(ConsumeResponseResponse::Create(Default::default()));
                     }
                     if let Some(ConsumeResponseResponse::Create(member)) = &mut self.response {
@@ -546,6 +565,9 @@ impl<'a> wire::Decode<'a> for ConsumeResponse<'a> {
                 26 => {
                     let inner = r.message()?;
                     if !matches!(self.response, Some(ConsumeResponseResponse::Close(_))) {
+                        if let Some(ConsumeResponseResponse::Consume(replaced)) = &self.response {
+                            replaced.check()?;
+                        }
                         self.response = Some(ConsumeResponseResponse::Close(Default::default()));
                     }
                     if let Some(ConsumeResponseResponse::Close(member)) = &mut self.response {
@@ -615,6 +637,7 @@ pub struct CreateConsumerRequest<'a, DeliverFilters = wire::Repeated<'a, Deliver
 }
 
 impl<'a> wire::Decode<'a> for CreateConsumerRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut deliver_filters_start = wire::Start::default();
         while !r.is_empty() {
@@ -681,6 +704,7 @@ impl<DeliverFilters> wire::Named for CreateConsumerRequest<'_, DeliverFilters> {
 pub struct CreateConsumerResponse {}
 
 impl wire::Decode<'_> for CreateConsumerResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -703,7 +727,7 @@ impl wire::Encode for CreateConsumerResponse {
 
 impl wire::Named for CreateConsumerResponse {
     const NAME: &'static str = "milvus.proto.streaming.CreateConsumerResponse";
-    type View = CreateConsumerResponse;
+    type View = Self;
 }
 
 /// Opens a producer; sent as metadata, base64.
@@ -714,6 +738,7 @@ pub struct CreateProducerRequest<'a> {
 }
 
 impl<'a> wire::Decode<'a> for CreateProducerRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -755,6 +780,7 @@ pub struct CreateProducerResponse {
 }
 
 impl wire::Decode<'_> for CreateProducerResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -785,7 +811,7 @@ impl wire::Encode for CreateProducerResponse {
 
 impl wire::Named for CreateProducerResponse {
     const NAME: &'static str = "milvus.proto.streaming.CreateProducerResponse";
-    type View = CreateProducerResponse;
+    type View = Self;
 }
 
 /// Which messages a consumer wants; all filters must agree.
@@ -807,6 +833,7 @@ pub enum DeliverFilterFilter<'a> {
 }
 
 impl<'a> wire::Decode<'a> for DeliverFilter<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -886,6 +913,7 @@ pub struct DeliverFilterTimeTickGT {
 }
 
 impl wire::Decode<'_> for DeliverFilterTimeTickGT {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -916,7 +944,7 @@ impl wire::Encode for DeliverFilterTimeTickGT {
 
 impl wire::Named for DeliverFilterTimeTickGT {
     const NAME: &'static str = "milvus.proto.streaming.DeliverFilterTimeTickGT";
-    type View = DeliverFilterTimeTickGT;
+    type View = Self;
 }
 
 /// Messages at or above a time tick.
@@ -927,6 +955,7 @@ pub struct DeliverFilterTimeTickGTE {
 }
 
 impl wire::Decode<'_> for DeliverFilterTimeTickGTE {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -957,7 +986,7 @@ impl wire::Encode for DeliverFilterTimeTickGTE {
 
 impl wire::Named for DeliverFilterTimeTickGTE {
     const NAME: &'static str = "milvus.proto.streaming.DeliverFilterTimeTickGTE";
-    type View = DeliverFilterTimeTickGTE;
+    type View = Self;
 }
 
 /// Messages of one virtual channel.
@@ -968,6 +997,7 @@ pub struct DeliverFilterVChannel<'a> {
 }
 
 impl<'a> wire::Decode<'a> for DeliverFilterVChannel<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1022,6 +1052,7 @@ pub enum DeliverPolicyPolicy<'a> {
 }
 
 impl<'a> wire::Decode<'a> for DeliverPolicy<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1124,6 +1155,7 @@ pub type FullStreamingNodeAssignmentWithVersionView<'a> =
 impl<'a> wire::Decode<'a>
     for FullStreamingNodeAssignmentWithVersion<wire::Repeated<'a, StreamingNodeAssignment<'a>>>
 {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut assignments_start = wire::Start::default();
         while !r.is_empty() {
@@ -1185,6 +1217,7 @@ pub struct Message<'a, Properties = wire::Map<'a, &'a str, &'a [u8]>> {
 }
 
 impl<'a> wire::Decode<'a> for Message<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut properties_start = wire::Start::default();
         while !r.is_empty() {
@@ -1241,6 +1274,7 @@ pub struct MessageID<'a> {
 }
 
 impl<'a> wire::Decode<'a> for MessageID<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1284,6 +1318,7 @@ pub struct PChannelInfo<'a> {
 }
 
 impl<'a> wire::Decode<'a> for PChannelInfo<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1338,6 +1373,7 @@ pub struct PChannelMeta<'a, Histories = wire::Repeated<'a, PChannelMetaHistory<'
 }
 
 impl<'a> wire::Decode<'a> for PChannelMeta<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut histories_start = wire::Start::default();
         while !r.is_empty() {
@@ -1410,6 +1446,7 @@ pub struct PChannelMetaHistory<'a> {
 }
 
 impl<'a> wire::Decode<'a> for PChannelMetaHistory<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1460,6 +1497,7 @@ pub struct ProduceMessageRequest<'a, Properties = wire::Map<'a, &'a str, &'a [u8
 }
 
 impl<'a> wire::Decode<'a> for ProduceMessageRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1529,6 +1567,7 @@ pub enum ProduceMessageResponseResponse<'a> {
 }
 
 impl<'a> wire::Decode<'a> for ProduceMessageResponse<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1612,6 +1651,7 @@ pub struct ProduceMessageResponseResult<'a> {
 }
 
 impl<'a> wire::Decode<'a> for ProduceMessageResponseResult<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1662,6 +1702,7 @@ pub enum ProduceRequestRequest<'a, Properties = wire::Map<'a, &'a str, &'a [u8]>
 }
 
 impl<'a> wire::Decode<'a> for ProduceRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1677,6 +1718,9 @@ impl<'a> wire::Decode<'a> for ProduceRequest<'a> {
                 26 => {
                     let inner = r.message()?;
                     if !matches!(self.request, Some(ProduceRequestRequest::Close(_))) {
+                        if let Some(ProduceRequestRequest::Produce(replaced)) = &self.request {
+                            replaced.check()?;
+                        }
                         self.request = Some(ProduceRequestRequest::Close(Default::default()));
                     }
                     if let Some(ProduceRequestRequest::Close(member)) = &mut self.request {
@@ -1749,6 +1793,7 @@ pub enum ProduceResponseResponse<'a> {
 }
 
 impl<'a> wire::Decode<'a> for ProduceResponse<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1830,6 +1875,7 @@ pub struct ReportAssignmentErrorRequest<'a> {
 }
 
 impl<'a> wire::Decode<'a> for ReportAssignmentErrorRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1880,6 +1926,7 @@ pub struct StreamingError<'a> {
 }
 
 impl<'a> wire::Decode<'a> for StreamingError<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -1930,6 +1977,7 @@ pub struct StreamingNodeAssignment<'a, Channels = wire::Repeated<'a, PChannelInf
 }
 
 impl<'a> wire::Decode<'a> for StreamingNodeAssignment<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut channels_start = wire::Start::default();
         while !r.is_empty() {
@@ -1983,6 +2031,7 @@ impl<Channels> wire::Named for StreamingNodeAssignment<'_, Channels> {
 pub struct StreamingNodeBalanceAttributes {}
 
 impl wire::Decode<'_> for StreamingNodeBalanceAttributes {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2005,7 +2054,7 @@ impl wire::Encode for StreamingNodeBalanceAttributes {
 
 impl wire::Named for StreamingNodeBalanceAttributes {
     const NAME: &'static str = "milvus.proto.streaming.StreamingNodeBalanceAttributes";
-    type View = StreamingNodeBalanceAttributes;
+    type View = Self;
 }
 
 /// A node.
@@ -2018,6 +2067,7 @@ pub struct StreamingNodeInfo<'a> {
 }
 
 impl<'a> wire::Decode<'a> for StreamingNodeInfo<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2066,6 +2116,7 @@ pub struct StreamingNodeManagerAssignRequest<'a> {
 }
 
 impl<'a> wire::Decode<'a> for StreamingNodeManagerAssignRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2104,6 +2155,7 @@ impl wire::Named for StreamingNodeManagerAssignRequest<'_> {
 pub struct StreamingNodeManagerAssignResponse {}
 
 impl wire::Decode<'_> for StreamingNodeManagerAssignResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2126,7 +2178,7 @@ impl wire::Encode for StreamingNodeManagerAssignResponse {
 
 impl wire::Named for StreamingNodeManagerAssignResponse {
     const NAME: &'static str = "milvus.proto.streaming.StreamingNodeManagerAssignResponse";
-    type View = StreamingNodeManagerAssignResponse;
+    type View = Self;
 }
 
 /// The coordinator asks how the node is.
@@ -2134,6 +2186,7 @@ impl wire::Named for StreamingNodeManagerAssignResponse {
 pub struct StreamingNodeManagerCollectStatusRequest {}
 
 impl wire::Decode<'_> for StreamingNodeManagerCollectStatusRequest {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2156,7 +2209,7 @@ impl wire::Encode for StreamingNodeManagerCollectStatusRequest {
 
 impl wire::Named for StreamingNodeManagerCollectStatusRequest {
     const NAME: &'static str = "milvus.proto.streaming.StreamingNodeManagerCollectStatusRequest";
-    type View = StreamingNodeManagerCollectStatusRequest;
+    type View = Self;
 }
 
 /// How the node is.
@@ -2167,6 +2220,7 @@ pub struct StreamingNodeManagerCollectStatusResponse {
 }
 
 impl wire::Decode<'_> for StreamingNodeManagerCollectStatusResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2200,7 +2254,7 @@ impl wire::Encode for StreamingNodeManagerCollectStatusResponse {
 
 impl wire::Named for StreamingNodeManagerCollectStatusResponse {
     const NAME: &'static str = "milvus.proto.streaming.StreamingNodeManagerCollectStatusResponse";
-    type View = StreamingNodeManagerCollectStatusResponse;
+    type View = Self;
 }
 
 /// The coordinator takes a channel from the node.
@@ -2211,6 +2265,7 @@ pub struct StreamingNodeManagerRemoveRequest<'a> {
 }
 
 impl<'a> wire::Decode<'a> for StreamingNodeManagerRemoveRequest<'a> {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2249,6 +2304,7 @@ impl wire::Named for StreamingNodeManagerRemoveRequest<'_> {
 pub struct StreamingNodeManagerRemoveResponse {}
 
 impl wire::Decode<'_> for StreamingNodeManagerRemoveResponse {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2271,7 +2327,7 @@ impl wire::Encode for StreamingNodeManagerRemoveResponse {
 
 impl wire::Named for StreamingNodeManagerRemoveResponse {
     const NAME: &'static str = "milvus.proto.streaming.StreamingNodeManagerRemoveResponse";
-    type View = StreamingNodeManagerRemoveResponse;
+    type View = Self;
 }
 
 /// The version of an assignment: compared by `global` first.
@@ -2284,6 +2340,7 @@ pub struct VersionPair {
 }
 
 impl wire::Decode<'_> for VersionPair {
+    #[inline]
     fn merge(&mut self, mut r: wire::Reader<'_>) -> Result<(), wire::DecodeError> {
         while !r.is_empty() {
             match r.tag()? {
@@ -2321,7 +2378,7 @@ impl wire::Encode for VersionPair {
 
 impl wire::Named for VersionPair {
     const NAME: &'static str = "milvus.proto.streaming.VersionPair";
-    type View = VersionPair;
+    type View = Self;
 }
 
 /// Where a channel is in being assigned.

@@ -3,7 +3,12 @@
 //! Maps are `BTreeMap`s and `bytes` fields are [`Bytes`], which share the buffer they were decoded
 //! from if that is a [`Bytes`] itself. All but this file is written by `cargo xtask codegen`.
 
-#![allow(missing_docs, unused_qualifications, clippy::use_self, clippy::large_enum_variant)]
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    clippy::use_self,
+    clippy::large_enum_variant
+)]
 
 pub mod admin;
 pub mod cache;

@@ -81,7 +81,11 @@ impl<'a> Span<'a> {
                 count += 1;
             }
         }
-        let scattered = if joined { self.field & SCATTERED } else { SCATTERED };
+        let scattered = if joined {
+            self.field & SCATTERED
+        } else {
+            SCATTERED
+        };
         *self = Self {
             bytes: read_part(from, r.rest()),
             field: (tag >> 3) | scattered,
@@ -115,7 +119,9 @@ impl<'a> Span<'a> {
             return bytes.len();
         }
         let head = varint_len(u64::from(tag));
-        self.bodies().map(|body| head + varint_len(body.len() as u64) + body.len()).sum()
+        self.bodies()
+            .map(|body| head + varint_len(body.len() as u64) + body.len())
+            .sum()
     }
 
     /// Copies the elements as they are. A span with other things in it is measured and written
@@ -186,7 +192,10 @@ pub struct Repeated<'a, T> {
 impl<T> Default for Repeated<'_, T> {
     #[inline]
     fn default() -> Self {
-        Self { span: Span::default(), element: PhantomData }
+        Self {
+            span: Span::default(),
+            element: PhantomData,
+        }
     }
 }
 
@@ -209,7 +218,10 @@ impl<'a, T> Repeated<'a, T> {
     #[inline]
     #[must_use]
     pub fn iter(&self) -> RepeatedIter<'a, T> {
-        RepeatedIter { bodies: self.span.bodies(), element: PhantomData }
+        RepeatedIter {
+            bodies: self.span.bodies(),
+            element: PhantomData,
+        }
     }
 
     /// Takes in the element whose tag `r` has just read; for generated code. `before` is the
@@ -279,13 +291,18 @@ pub struct RepeatedIter<'a, T> {
 
 impl<T> Clone for RepeatedIter<'_, T> {
     fn clone(&self) -> Self {
-        Self { bodies: self.bodies, element: PhantomData }
+        Self {
+            bodies: self.bodies,
+            element: PhantomData,
+        }
     }
 }
 
 impl<T> fmt::Debug for RepeatedIter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepeatedIter").field("left", &self.bodies.left).finish()
+        f.debug_struct("RepeatedIter")
+            .field("left", &self.bodies.left)
+            .finish()
     }
 }
 
@@ -337,7 +354,9 @@ impl<K, L: List<K> + ?Sized> List<K> for &L {
 impl<K, T: Item<Kind = K>> List<K> for [T] {
     fn list_len(&self, tag: u32) -> usize {
         let head = varint_len(u64::from(tag));
-        self.iter().fold(0, |n: usize, item| n.saturating_add(head).saturating_add(item.item_len()))
+        self.iter().fold(0, |n: usize, item| {
+            n.saturating_add(head).saturating_add(item.item_len())
+        })
     }
 
     fn write_list(&self, tag: u32, w: &mut Writer<'_>) -> Result<(), Full> {
@@ -386,7 +405,9 @@ where
     fn list_len(&self, tag: u32) -> usize {
         let head = varint_len(u64::from(tag));
         let items = self.0.clone();
-        items.fold(0, |n: usize, item| n.saturating_add(head).saturating_add(item.item_len()))
+        items.fold(0, |n: usize, item| {
+            n.saturating_add(head).saturating_add(item.item_len())
+        })
     }
 
     fn write_list(&self, tag: u32, w: &mut Writer<'_>) -> Result<(), Full> {

@@ -23,7 +23,10 @@ pub struct Map<'a, K, V> {
 impl<K, V> Default for Map<'_, K, V> {
     #[inline]
     fn default() -> Self {
-        Self { span: Span::default(), entry: PhantomData }
+        Self {
+            span: Span::default(),
+            entry: PhantomData,
+        }
     }
 }
 
@@ -46,7 +49,10 @@ impl<'a, K, V> Map<'a, K, V> {
     #[inline]
     #[must_use]
     pub fn iter(&self) -> MapIter<'a, K, V> {
-        MapIter { bodies: self.span.bodies(), entry: PhantomData }
+        MapIter {
+            bodies: self.span.bodies(),
+            entry: PhantomData,
+        }
     }
 
     /// Takes in the entry whose tag `r` has just read; for generated code.
@@ -130,13 +136,18 @@ pub struct MapIter<'a, K, V> {
 
 impl<K, V> Clone for MapIter<'_, K, V> {
     fn clone(&self) -> Self {
-        Self { bodies: self.bodies, entry: PhantomData }
+        Self {
+            bodies: self.bodies,
+            entry: PhantomData,
+        }
     }
 }
 
 impl<K, V> fmt::Debug for MapIter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapIter").field("left", &self.bodies.size_hint().0).finish()
+        f.debug_struct("MapIter")
+            .field("left", &self.bodies.size_hint().0)
+            .finish()
     }
 }
 
@@ -189,8 +200,16 @@ pub trait Entries<K, V> {
 /// The length of one entry without its tag and prefix. Defaults are left out, as prost does.
 #[inline]
 fn body_len(key: &impl Item, value: &impl Item) -> usize {
-    let key = if key.is_default() { 0 } else { key.item_len().saturating_add(1) };
-    let value = if value.is_default() { 0 } else { value.item_len().saturating_add(1) };
+    let key = if key.is_default() {
+        0
+    } else {
+        key.item_len().saturating_add(1)
+    };
+    let value = if value.is_default() {
+        0
+    } else {
+        value.item_len().saturating_add(1)
+    };
     key.saturating_add(value)
 }
 
@@ -229,12 +248,15 @@ impl<A: Item, B: Item> Entries<A::Kind, B::Kind> for [(A, B)] {
     fn entries_len(&self, tag: u32) -> usize {
         let head = varint_len(u64::from(tag));
         self.iter().fold(0, |n: usize, (k, v)| {
-            n.saturating_add(head).saturating_add(prefixed_len(body_len(k, v)))
+            n.saturating_add(head)
+                .saturating_add(prefixed_len(body_len(k, v)))
         })
     }
 
     fn write_entries(&self, tag: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-        self.iter().rev().try_for_each(|(k, v)| write_entry(k, v, tag, w))
+        self.iter()
+            .rev()
+            .try_for_each(|(k, v)| write_entry(k, v, tag, w))
     }
 }
 
@@ -255,12 +277,16 @@ where
     fn entries_len(&self, tag: u32) -> usize {
         let head = varint_len(u64::from(tag));
         self.0.clone().fold(0, |n: usize, (k, v)| {
-            n.saturating_add(head).saturating_add(prefixed_len(body_len(&k, &v)))
+            n.saturating_add(head)
+                .saturating_add(prefixed_len(body_len(&k, &v)))
         })
     }
 
     fn write_entries(&self, tag: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-        self.0.clone().rev().try_for_each(|(k, v)| write_entry(&k, &v, tag, w))
+        self.0
+            .clone()
+            .rev()
+            .try_for_each(|(k, v)| write_entry(&k, &v, tag, w))
     }
 }
 

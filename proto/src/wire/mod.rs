@@ -47,9 +47,7 @@ pub use error::{DecodeError, Full, MESSAGE_BYTES_MAX};
 pub use list::{Each, List, Repeated, RepeatedIter, Start};
 pub use map::{Entries, Map, MapIter};
 pub use packed::{Packed, PackedIter, PackedList, U64s};
-pub use reader::{
-    GROUP_DEPTH_MAX, Reader, WIRE_FIXED32, WIRE_FIXED64, WIRE_LEN, WIRE_VARINT,
-};
+pub use reader::{GROUP_DEPTH_MAX, Reader, WIRE_FIXED32, WIRE_FIXED64, WIRE_LEN, WIRE_VARINT};
 pub use varint::{VARINT_BYTES_MAX, varint_len};
 pub use writer::Writer;
 

@@ -62,7 +62,10 @@ mod tests {
                 for odd in [0x80, 0xc3, 0xff] {
                     bytes[at] = odd;
                     assert!(!is_ascii(&bytes[..len]), "{len} {at}");
-                    assert_eq!(check(&bytes[..len]).is_ok(), core::str::from_utf8(&bytes[..len]).is_ok());
+                    assert_eq!(
+                        check(&bytes[..len]).is_ok(),
+                        core::str::from_utf8(&bytes[..len]).is_ok()
+                    );
                     bytes[at] = b'a';
                 }
                 if at + 1 < len {

@@ -104,7 +104,12 @@ mod tests {
     #[test]
     fn every_width_reads_back_in_both_ways() {
         for bit in 0..64 {
-            for v in [1u64 << bit, (1u64 << bit) - 1, u64::MAX >> bit, 0x5555_5555_5555_5555 >> bit] {
+            for v in [
+                1u64 << bit,
+                (1u64 << bit) - 1,
+                u64::MAX >> bit,
+                0x5555_5555_5555_5555 >> bit,
+            ] {
                 let (bytes, n) = write(v);
                 assert_eq!(varint_len(v), n, "{v}");
                 assert_eq!(read_wide(&bytes), Ok((v, n)), "{v}");
@@ -121,7 +126,9 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = [0; 10];
             for b in &mut bytes {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 *b = (state >> 56) as u8 | if state & 0x3000 == 0 { 0 } else { 0x80 };
             }
             bytes[9] &= if state & 0x4000 == 0 { 0x83 } else { 1 };

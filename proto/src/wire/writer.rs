@@ -112,7 +112,11 @@ impl<'b> Writer<'b> {
         if n > 8 {
             return self.varint_longest(v, n);
         }
-        let Some(window) = self.buf.get_mut(..self.at).and_then(<[u8]>::last_chunk_mut::<8>) else {
+        let Some(window) = self
+            .buf
+            .get_mut(..self.at)
+            .and_then(<[u8]>::last_chunk_mut::<8>)
+        else {
             return self.varint_narrow(v, n);
         };
         // The continuation bits of the first n - 1 bytes, then everything to the right end.

@@ -24,7 +24,11 @@ pub(crate) fn message(
                 let mut write = len.clone();
                 for field in &oneof.fields {
                     let variant = format!("Some({}::{}(v))", oneof.rust, camel(&field.name));
-                    let used = if constant_len(&field.kind) { variant.replace("(v)", "(_)") } else { variant.clone() };
+                    let used = if constant_len(&field.kind) {
+                        variant.replace("(v)", "(_)")
+                    } else {
+                        variant.clone()
+                    };
                     let value = member_value(&field.kind);
                     writeln!(len, "{used} => {},", add(&value_len(field, value)))?;
                     writeln!(write, "{variant} => {},", value_write(field, value))?;
@@ -51,13 +55,28 @@ pub(crate) fn message(
     } else {
         generics.clone()
     };
-    let used = if borrows && !params.is_empty() { used.replacen("'a", "'_", 1) } else { used };
-    let bounds: Vec<_> = params.iter().map(|p| format!("{}: {},\n", p.name, p.bound)).collect();
-    let bounds = if bounds.is_empty() { String::new() } else { format!("where\n{}", bounds.concat()) };
+    let used = if borrows && !params.is_empty() {
+        used.replacen("'a", "'_", 1)
+    } else {
+        used
+    };
+    let bounds: Vec<_> = params
+        .iter()
+        .map(|p| format!("{}: {},\n", p.name, p.bound))
+        .collect();
+    let bounds = if bounds.is_empty() {
+        String::new()
+    } else {
+        format!("where\n{}", bounds.concat())
+    };
     let (len_body, writer, write_body) = if message.members.is_empty() {
         ("0\n".to_owned(), "_", String::new())
     } else {
-        (format!("let mut len = 0usize;\n{lens}len\n"), "w", writes.concat())
+        (
+            format!("let mut len = 0usize;\n{lens}len\n"),
+            "w",
+            writes.concat(),
+        )
     };
     let rust = &message.rust;
     write!(
@@ -66,7 +85,10 @@ pub(crate) fn message(
          fn encoded_len(&self) -> usize {{\n{len_body}}}\n\n\
          fn encode(&self, {writer}: &mut wire::Writer<'_>) -> Result<(), wire::Full> {{\n{write_body}Ok(())\n}}\n}}\n\n"
     )?;
-    let view = w.view(message, "'static")?;
+    let view = match w.view(message, "'static")? {
+        plain if plain == message.rust => "Self".to_owned(),
+        view => view,
+    };
     write!(
         w.out,
         "impl{head} wire::Named for {rust}{used} {{\n\
@@ -105,14 +127,21 @@ fn field_code(field: &Field) -> (String, String) {
         (Presence::Explicit, _) => format!("if let Some(v) = {name}"),
         (_, kind) => format!("if {}", is_set(kind, &name)),
     };
-    let value = if field.presence == Presence::Explicit { "v" } else { &name };
+    let value = if field.presence == Presence::Explicit {
+        "v"
+    } else {
+        &name
+    };
     let len_condition = if constant_len(&field.kind) && field.presence == Presence::Explicit {
         format!("if {name}.is_some()")
     } else {
         condition.clone()
     };
     (
-        format!("{len_condition} {{\n{};\n}}\n", add(&value_len(field, value))),
+        format!(
+            "{len_condition} {{\n{};\n}}\n",
+            add(&value_len(field, value))
+        ),
         format!("{condition} {{\n{};\n}}\n", value_write(field, value)),
     )
 }
@@ -124,7 +153,10 @@ fn add(len: &str) -> String {
 
 /// Whether a value's length does not depend on the value.
 fn constant_len(kind: &Kind) -> bool {
-    matches!(kind, Kind::Scalar(Scalar { wire: 1 | 5, .. } | Scalar { name: "bool", .. }))
+    matches!(
+        kind,
+        Kind::Scalar(Scalar { wire: 1 | 5, .. } | Scalar { name: "bool", .. })
+    )
 }
 
 fn is_set(kind: &Kind, name: &str) -> String {

@@ -8,6 +8,8 @@ mod encoders;
 mod model;
 mod names;
 mod owned;
+#[cfg(test)]
+mod refusals;
 mod services;
 mod targets;
 mod views;
@@ -32,15 +34,23 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), Failure> {
     let mut outputs = Outputs::new();
     for target in TARGETS {
         let missing = target.modules.iter().find(|m| {
-            !m.file.starts_with("google/protobuf/") && !root.join(target.protos).join(m.file).exists()
+            !m.file.starts_with("google/protobuf/")
+                && !root.join(target.protos).join(m.file).exists()
         });
         if let Some(module) = missing {
-            eprintln!("skipped {}: there is no {}/{}", target.name, target.protos, module.file);
+            eprintln!(
+                "skipped {}: there is no {}/{}",
+                target.name, target.protos, module.file
+            );
             continue;
         }
         generate(root, target, &mut outputs).map_err(|e| format!("{}: {e}", target.name))?;
     }
-    if check { compare(root, &outputs) } else { write(root, &outputs) }
+    if check {
+        compare(root, &outputs)
+    } else {
+        write(root, &outputs)
+    }
 }
 
 fn generate(root: &Path, target: &Target, outputs: &mut Outputs) -> Result<(), Failure> {
@@ -66,7 +76,10 @@ fn generate(root: &Path, target: &Target, outputs: &mut Outputs) -> Result<(), F
     if let Some(folder) = target.owned {
         for module in target.modules {
             let text = owned::module(&files, module)?;
-            outputs.insert(format!("{folder}/{}.rs", module.name).into(), rustfmt(&text)?);
+            outputs.insert(
+                format!("{folder}/{}.rs", module.name).into(),
+                rustfmt(&text)?,
+            );
         }
     }
     Ok(())
@@ -103,7 +116,9 @@ fn rustfmt(text: &str) -> Result<Vec<u8>, Failure> {
     let text_owned = text.to_owned();
     let feeder = std::thread::spawn(move || input.write_all(text_owned.as_bytes()));
     let output = child.wait_with_output()?;
-    feeder.join().map_err(|_| "the thread that feeds rustfmt panicked")??;
+    feeder
+        .join()
+        .map_err(|_| "the thread that feeds rustfmt panicked")??;
     if !output.status.success() {
         return Err(format!("rustfmt refused what was generated:\n{text}").into());
     }

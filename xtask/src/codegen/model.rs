@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     Blob,
     Message(String),
     Enum(String),
-    Map(Box<(Kind, Kind)>),
+    Map(Box<(Self, Self)>),
 }
 
 /// A number or bool.
@@ -81,7 +81,12 @@ pub(crate) struct Scalar {
 }
 
 const fn scalar(name: &'static str, rust: &'static str, wire: u32, plain: bool) -> Scalar {
-    Scalar { name, rust, wire, plain }
+    Scalar {
+        name,
+        rust,
+        wire,
+        plain,
+    }
 }
 
 static SCALARS: &[(WireType, Scalar)] = &[
@@ -146,7 +151,11 @@ impl Field {
 
     /// The tag of a value, or of the list.
     pub(crate) fn tag(&self) -> u32 {
-        let wire = if self.is_packed() { 2 } else { self.kind.wire() };
+        let wire = if self.is_packed() {
+            2
+        } else {
+            self.kind.wire()
+        };
         self.number << 3 | wire
     }
 }
@@ -182,11 +191,15 @@ impl Schema {
     }
 
     pub(crate) fn message(&self, full: &str) -> Result<&Message, Failure> {
-        self.messages.get(full).ok_or_else(|| format!("there is no message {full}").into())
+        self.messages
+            .get(full)
+            .ok_or_else(|| format!("there is no message {full}").into())
     }
 
     pub(crate) fn enumeration(&self, full: &str) -> Result<&Enum, Failure> {
-        self.enums.get(full).ok_or_else(|| format!("there is no enum {full}").into())
+        self.enums
+            .get(full)
+            .ok_or_else(|| format!("there is no enum {full}").into())
     }
 
     fn refuse_recursion(&self, name: &str, above: &mut Vec<String>) -> Result<(), Failure> {
@@ -196,7 +209,9 @@ impl Schema {
                 Kind::Message(inner) => inner,
                 Kind::Map(entry) => match &entry.1 {
                     Kind::Message(inner) => inner,
-                    Kind::Scalar(_) | Kind::Text | Kind::Blob | Kind::Enum(_) | Kind::Map(_) => continue,
+                    Kind::Scalar(_) | Kind::Text | Kind::Blob | Kind::Enum(_) | Kind::Map(_) => {
+                        continue;
+                    }
                 },
                 Kind::Scalar(_) | Kind::Text | Kind::Blob | Kind::Enum(_) => continue,
             };
@@ -242,18 +257,30 @@ struct FileReader<'f> {
 impl<'f> FileReader<'f> {
     fn new(file: &'f FileDescriptorProto) -> Self {
         // The comments of the well-known types hold examples in other languages.
-        let info = if file.package() == "google.protobuf" { None } else { file.source_code_info.as_ref() };
+        let info = if file.package() == "google.protobuf" {
+            None
+        } else {
+            file.source_code_info.as_ref()
+        };
         let comments = info
             .iter()
             .flat_map(|info| &info.location)
-            .filter_map(|at| at.leading_comments.as_deref().map(|text| (at.path.as_slice(), text)))
+            .filter_map(|at| {
+                at.leading_comments
+                    .as_deref()
+                    .map(|text| (at.path.as_slice(), text))
+            })
             .collect();
         Self { file, comments }
     }
 
     fn comment(&self, path: &[i32], rest: &[i32]) -> String {
         let path = [path, rest].concat();
-        self.comments.get(path.as_slice()).copied().unwrap_or_default().to_owned()
+        self.comments
+            .get(path.as_slice())
+            .copied()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn messages(
@@ -272,10 +299,31 @@ impl<'f> FileReader<'f> {
             let full = format!("{scope}.{}", message.name());
             let rust = format!("{outer}{}", message.name());
             let members = self.members(message, &path, &full, &rust)?;
-            self.messages(schema, &message.nested_type, &[&path[..], &[3]].concat(), &rust, &full)?;
-            self.enums(schema, &message.enum_type, &[&path[..], &[4]].concat(), &rust, &full);
+            self.messages(
+                schema,
+                &message.nested_type,
+                &[&path[..], &[3]].concat(),
+                &rust,
+                &full,
+            )?;
+            self.enums(
+                schema,
+                &message.enum_type,
+                &[&path[..], &[4]].concat(),
+                &rust,
+                &full,
+            );
             let (package, doc) = (self.file.package().to_owned(), self.comment(&path, &[]));
-            schema.messages.insert(full.clone(), Message { package, full, rust, doc, members });
+            schema.messages.insert(
+                full.clone(),
+                Message {
+                    package,
+                    full,
+                    rust,
+                    doc,
+                    members,
+                },
+            );
         }
         Ok(())
     }
@@ -291,8 +339,8 @@ impl<'f> FileReader<'f> {
         let mut members = Vec::new();
         for (i, proto) in (0..).zip(&message.field) {
             let doc = self.comment(path, &[2, i]);
-            let field = field(proto, message, doc)
-                .map_err(|e| format!("{full}.{}: {e}", proto.name()))?;
+            let field =
+                field(proto, message, doc).map_err(|e| format!("{full}.{}: {e}", proto.name()))?;
             match proto.oneof_index {
                 Some(at) if !proto.proto3_optional() => {
                     let name = message.oneof_decl[at as usize].name();
@@ -327,7 +375,13 @@ impl<'f> FileReader<'f> {
             let path = [path, &[i]].concat();
             let values = (0..).zip(&proto.value);
             let values = values
-                .map(|(j, v)| (v.name().to_owned(), v.number(), self.comment(&path, &[2, j])))
+                .map(|(j, v)| {
+                    (
+                        v.name().to_owned(),
+                        v.number(),
+                        self.comment(&path, &[2, j]),
+                    )
+                })
                 .collect();
             let found = Enum {
                 package: self.file.package().to_owned(),
@@ -335,7 +389,9 @@ impl<'f> FileReader<'f> {
                 doc: self.comment(&path, &[]),
                 values,
             };
-            schema.enums.insert(format!("{scope}.{}", proto.name()), found);
+            schema
+                .enums
+                .insert(format!("{scope}.{}", proto.name()), found);
         }
     }
 
@@ -357,7 +413,11 @@ impl<'f> FileReader<'f> {
     }
 }
 
-fn field(proto: &FieldDescriptorProto, message: &DescriptorProto, doc: String) -> Result<Field, Failure> {
+fn field(
+    proto: &FieldDescriptorProto,
+    message: &DescriptorProto,
+    doc: String,
+) -> Result<Field, Failure> {
     let mut kind = kind(proto)?;
     if let (Kind::Message(full), Label::Repeated) = (&kind, proto.label()) {
         let entry = message.nested_type.iter().find(|nested| {
@@ -379,28 +439,40 @@ fn field(proto: &FieldDescriptorProto, message: &DescriptorProto, doc: String) -
         if matches!(kind, Kind::Scalar(scalar) if !scalar.plain) {
             return Err("lists of this type are not supported by the views".into());
         }
-        if proto.options.as_ref().is_some_and(|o| o.packed == Some(false)) {
+        if proto
+            .options
+            .as_ref()
+            .is_some_and(|o| o.packed == Some(false))
+        {
             return Err("unpacked lists are read but never written; drop `packed = false`".into());
         }
     }
     let number = u32::try_from(proto.number())?;
-    Ok(Field { name: proto.name().to_owned(), number, kind, presence, doc })
+    Ok(Field {
+        name: proto.name().to_owned(),
+        number,
+        kind,
+        presence,
+        doc,
+    })
 }
 
 fn kind(proto: &FieldDescriptorProto) -> Result<Kind, Failure> {
+    let wire = proto.r#type();
+    if let Some((_, scalar)) = SCALARS.iter().find(|(of, _)| *of == wire) {
+        return Ok(Kind::Scalar(scalar));
+    }
     let full = proto.type_name().trim_start_matches('.').to_owned();
-    Ok(match proto.r#type() {
-        WireType::String => Kind::Text,
-        WireType::Bytes => Kind::Blob,
-        WireType::Message => Kind::Message(full),
-        WireType::Enum => Kind::Enum(full),
-        WireType::Group => return Err("groups are proto2".into()),
-        other => SCALARS
-            .iter()
-            .find(|(wire, _)| *wire == other)
-            .map(|(_, scalar)| Kind::Scalar(scalar))
-            .ok_or("a type the generator does not know")?,
-    })
+    let kinds = [
+        (WireType::String, Kind::Text),
+        (WireType::Bytes, Kind::Blob),
+        (WireType::Message, Kind::Message(full.clone())),
+        (WireType::Enum, Kind::Enum(full)),
+    ];
+    let found = kinds.into_iter().find(|(of, _)| *of == wire);
+    found
+        .map(|(_, kind)| kind)
+        .ok_or_else(|| "groups are proto2".into())
 }
 
 fn map_kind(entry: &DescriptorProto) -> Result<Kind, Failure> {

@@ -25,7 +25,9 @@ pub(crate) fn camel(name: &str) -> String {
         .split('_')
         .map(|word| {
             let mut chars = word.chars();
-            chars.next().map_or_else(String::new, |c| c.to_ascii_uppercase().to_string() + chars.as_str())
+            chars.next().map_or_else(String::new, |c| {
+                c.to_ascii_uppercase().to_string() + chars.as_str()
+            })
         })
         .collect()
 }
@@ -45,7 +47,11 @@ pub(crate) fn ident(name: &str) -> String {
         "unsized", "use", "virtual", "where", "while", "yield",
     ];
     let name = snake(name);
-    if KEYWORDS.contains(&name.as_str()) { format!("r#{name}") } else { name }
+    if KEYWORDS.contains(&name.as_str()) {
+        format!("r#{name}")
+    } else {
+        name
+    }
 }
 
 /// The constant of an enum's value: without the enum's own name in front, however that name's
@@ -65,8 +71,14 @@ pub(crate) fn enum_value(enum_name: &str, value: &str) -> String {
 
 /// A comment as lines of documentation, or `otherwise` if there is none.
 pub(crate) fn doc(comment: &str, otherwise: &str) -> String {
-    let text = if comment.trim().is_empty() { otherwise } else { comment.trim() };
-    text.lines().map(|line| format!("/// {}\n", line.trim())).collect()
+    let text = if comment.trim().is_empty() {
+        otherwise
+    } else {
+        comment.trim()
+    };
+    text.lines()
+        .map(|line| format!("/// {}\n", line.trim()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,7 +93,10 @@ mod tests {
         assert_eq!(camel("known_hosts"), "KnownHosts");
         assert_eq!(ident("type"), "r#type");
         assert_eq!(enum_value("StreamingCode", "STREAMING_CODE_EOF"), "EOF");
-        assert_eq!(enum_value("PChannelMetaState", "PCHANNEL_META_STATE_ASSIGNED"), "ASSIGNED");
+        assert_eq!(
+            enum_value("PChannelMetaState", "PCHANNEL_META_STATE_ASSIGNED"),
+            "ASSIGNED"
+        );
         assert_eq!(enum_value("StateCode", "StandBy"), "STAND_BY");
     }
 }

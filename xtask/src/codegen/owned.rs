@@ -20,7 +20,10 @@ pub(crate) fn module(files: &FileDescriptorSet, module: &Module) -> Result<Strin
     // Flat modules instead of one for each part of a package's name: all other packages are
     // foreign to this one.
     for other in PROTO.iter().filter(|other| other.package != module.package) {
-        config.extern_path(format!(".{}", other.package), format!("crate::owned::{}", other.name));
+        config.extern_path(
+            format!(".{}", other.package),
+            format!("crate::owned::{}", other.name),
+        );
     }
     let mut out = String::new();
     writeln!(
@@ -33,7 +36,10 @@ pub(crate) fn module(files: &FileDescriptorSet, module: &Module) -> Result<Strin
     // empty.
     let own = ProstModule::from_protobuf_package_name(module.package);
     let requests = files.file.iter().map(|file| {
-        (ProstModule::from_protobuf_package_name(file.package()), file.clone())
+        (
+            ProstModule::from_protobuf_package_name(file.package()),
+            file.clone(),
+        )
     });
     let texts = config.generate(requests.collect())?;
     out += texts.get(&own).ok_or("prost-build generated nothing")?;

@@ -17,7 +17,11 @@ pub(crate) fn tables(
     target: &Target,
     module: &Module,
 ) -> Result<(), Failure> {
-    let services: Vec<_> = schema.services.iter().filter(|s| s.package == module.package).collect();
+    let services: Vec<_> = schema
+        .services
+        .iter()
+        .filter(|s| s.package == module.package)
+        .collect();
     if services.is_empty() {
         return Ok(());
     }
@@ -38,8 +42,16 @@ pub(crate) fn tables(
     let mut all = String::new();
     for service in services {
         let full = format!("{}.{}", service.package, service.name);
-        writeln!(out, "{}pub mod {} {{", doc(&service.doc, &format!("`{full}`.")), snake(&service.name))?;
-        writeln!(out, "use {root}::MethodDescriptor;\n\n/// The full name.\npub const NAME: &str = \"{full}\";\n")?;
+        writeln!(
+            out,
+            "{}pub mod {} {{",
+            doc(&service.doc, &format!("`{full}`.")),
+            snake(&service.name)
+        )?;
+        writeln!(
+            out,
+            "use {root}::MethodDescriptor;\n\n/// The full name.\npub const NAME: &str = \"{full}\";\n"
+        )?;
         let mut names = Vec::new();
         for method in &service.methods {
             let name = shout(&method.name);
@@ -81,7 +93,11 @@ pub(crate) fn descriptor_set(files: &FileDescriptorSet, module: &Module) -> Opti
     Some(FileDescriptorSet { file: chosen }.encode_to_vec())
 }
 
-fn choose(files: &FileDescriptorSet, file: &FileDescriptorProto, chosen: &mut Vec<FileDescriptorProto>) {
+fn choose(
+    files: &FileDescriptorSet,
+    file: &FileDescriptorProto,
+    chosen: &mut Vec<FileDescriptorProto>,
+) {
     if chosen.iter().any(|f| f.name() == file.name()) {
         return;
     }

@@ -44,7 +44,11 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "cart",
         protos: "node/proto",
-        modules: &[Module { file: "cart.proto", package: "cart", name: "wire" }],
+        modules: &[Module {
+            file: "cart.proto",
+            package: "trefoil.cart.v1",
+            name: "wire",
+        }],
         views: "node/src/cart",
         owned: None,
         descriptors: None,
@@ -54,14 +58,46 @@ pub(crate) const TARGETS: &[Target] = &[
 
 /// The modules of `trefoil_proto`, which other targets may refer to.
 pub(crate) const PROTO: &[Module] = &[
-    Module { file: "admin.proto", package: "trefoil.admin.v1", name: "admin" },
-    Module { file: "cache.proto", package: "cache", name: "cache" },
-    Module { file: "common.proto", package: "milvus.proto.common", name: "common" },
-    Module { file: "control_plane.proto", package: "control_plane_messages", name: "control_plane" },
-    Module { file: "google/protobuf/any.proto", package: "google.protobuf", name: "google" },
-    Module { file: "google/rpc/status.proto", package: "google.rpc", name: "rpc" },
-    Module { file: "milvus.proto", package: "milvus.proto.milvus", name: "milvus" },
-    Module { file: "streaming.proto", package: "milvus.proto.streaming", name: "streaming" },
+    Module {
+        file: "admin.proto",
+        package: "trefoil.admin.v1",
+        name: "admin",
+    },
+    Module {
+        file: "cache.proto",
+        package: "cache",
+        name: "cache",
+    },
+    Module {
+        file: "common.proto",
+        package: "milvus.proto.common",
+        name: "common",
+    },
+    Module {
+        file: "control_plane.proto",
+        package: "control_plane_messages",
+        name: "control_plane",
+    },
+    Module {
+        file: "google/protobuf/any.proto",
+        package: "google.protobuf",
+        name: "google",
+    },
+    Module {
+        file: "google/rpc/status.proto",
+        package: "google.rpc",
+        name: "rpc",
+    },
+    Module {
+        file: "milvus.proto",
+        package: "milvus.proto.milvus",
+        name: "milvus",
+    },
+    Module {
+        file: "streaming.proto",
+        package: "milvus.proto.streaming",
+        name: "streaming",
+    },
 ];
 
 /// Strings that are `bytes` in the generated types and so exempt from the UTF-8 check: package,
@@ -69,5 +105,9 @@ pub(crate) const PROTO: &[Module] = &[
 ///
 /// Values of properties are raw numbers in some deployments; refusing a whole message for one
 /// would lose data that is not ours to judge.
-pub(crate) const UTF8_EXEMPT: &[(&str, &str, &str, &str)] =
-    &[("milvus.proto.streaming", "Message", "PropertiesEntry", "value")];
+pub(crate) const UTF8_EXEMPT: &[(&str, &str, &str, &str)] = &[(
+    "milvus.proto.streaming",
+    "Message",
+    "PropertiesEntry",
+    "value",
+)];

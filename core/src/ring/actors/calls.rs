@@ -86,7 +86,11 @@ pub(super) struct Call {
 }
 
 impl Linked for Call {
-    fn links(&mut self) -> &mut Links {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
         &mut self.links
     }
 }

@@ -13,7 +13,7 @@ use crate::timers::Timers;
 
 /// What an actor is going through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum State {
     /// The log's fence is being raised.
     Fencing,
     /// Records are being read.
@@ -26,6 +26,16 @@ pub(super) enum Stage {
     Settling,
     /// Memory is being dropped. Appends in flight may still be proved; none is made any more.
     Ending,
+}
+
+/// Whether an actor is to be let go, and what may change that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// Nobody called for a while; the next call keeps it.
+    Idle,
+    /// By command.
+    Told,
 }
 
 /// A job the runtime works on.
@@ -60,9 +70,11 @@ pub(super) struct Actor {
     pub(super) generation: u32,
     pub(super) live: bool,
     pub(super) id: u64,
-    pub(super) stage: Stage,
-    /// To be let go when its mailbox is empty.
-    pub(super) leaving: bool,
+    pub(super) state: State,
+    /// Whether it is to be let go once its mailbox is empty.
+    pub(super) leaving: Leaving,
+    /// Another owner has the log, as far as the log says.
+    pub(super) lost: bool,
     /// The directory was told that this node owns it.
     pub(super) claimed: bool,
     /// The runtime holds memory of it.
@@ -101,7 +113,11 @@ pub(super) struct Actor {
 }
 
 impl Linked for Actor {
-    fn links(&mut self) -> &mut Links {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
         &mut self.links
     }
 }
@@ -112,8 +128,9 @@ impl Actor {
             generation: 0,
             live: false,
             id: 0,
-            stage: Stage::Fencing,
-            leaving: false,
+            state: State::Fencing,
+            leaving: Leaving::No,
+            lost: false,
             claimed: false,
             loaded: false,
             term: 1,
@@ -155,7 +172,7 @@ impl Actor {
 
     /// Whether nothing is to be done but to wait for calls.
     pub(super) fn is_quiet(&self) -> bool {
-        self.stage == Stage::Active
+        self.state == State::Active
             && self.running.is_none()
             && self.unsent_kind.is_none()
             && self.appends.is_empty()

@@ -15,7 +15,8 @@ impl Links {
 }
 
 pub(super) trait Linked {
-    fn links(&mut self) -> &mut Links;
+    fn links(&self) -> Links;
+    fn links_mut(&mut self) -> &mut Links;
 }
 
 /// A queue of slots. All operations are O(1) and allocate nothing.
@@ -41,44 +42,44 @@ impl List {
     }
 
     /// The slot behind `at`.
-    pub(super) fn after<T: Linked>(items: &mut [T], at: u32) -> Option<u32> {
+    pub(super) fn after<T: Linked>(items: &[T], at: u32) -> Option<u32> {
         let next = items[at as usize].links().next;
         (next != NONE).then_some(next)
     }
 
     pub(super) fn push_back<T: Linked>(&mut self, items: &mut [T], at: u32) {
-        *items[at as usize].links() = Links { prev: self.tail, next: NONE };
+        *items[at as usize].links_mut() = Links { prev: self.tail, next: NONE };
         if self.tail == NONE {
             self.head = at;
         } else {
-            items[self.tail as usize].links().next = at;
+            items[self.tail as usize].links_mut().next = at;
         }
         self.tail = at;
     }
 
     pub(super) fn push_front<T: Linked>(&mut self, items: &mut [T], at: u32) {
-        *items[at as usize].links() = Links { prev: NONE, next: self.head };
+        *items[at as usize].links_mut() = Links { prev: NONE, next: self.head };
         if self.head == NONE {
             self.tail = at;
         } else {
-            items[self.head as usize].links().prev = at;
+            items[self.head as usize].links_mut().prev = at;
         }
         self.head = at;
     }
 
     /// Takes `at`, which is in this list, out of it.
     pub(super) fn remove<T: Linked>(&mut self, items: &mut [T], at: u32) {
-        let Links { prev, next } = *items[at as usize].links();
-        *items[at as usize].links() = Links::FREE;
+        let Links { prev, next } = items[at as usize].links();
+        *items[at as usize].links_mut() = Links::FREE;
         if prev == NONE {
             self.head = next;
         } else {
-            items[prev as usize].links().next = next;
+            items[prev as usize].links_mut().next = next;
         }
         if next == NONE {
             self.tail = prev;
         } else {
-            items[next as usize].links().prev = prev;
+            items[next as usize].links_mut().prev = prev;
         }
     }
 }
@@ -93,7 +94,11 @@ mod tests {
     struct Item(Links);
 
     impl Linked for Item {
-        fn links(&mut self) -> &mut Links {
+        fn links(&self) -> Links {
+            self.0
+        }
+
+        fn links_mut(&mut self) -> &mut Links {
             &mut self.0
         }
     }
@@ -122,7 +127,7 @@ mod tests {
             let mut next = list.head();
             while let Some(at) = next {
                 walked.push(at);
-                next = List::after(&mut items, at);
+                next = List::after(&items, at);
             }
             assert_eq!(walked, Vec::from(model.clone()));
         }

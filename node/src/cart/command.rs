@@ -1,0 +1,188 @@
+//! `trefoil cart`: carts through any node.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinSet;
+use trefoil_runtime_tokio::{Applied, CallError, CallOptions, Client, ClientOptions};
+
+use super::actor::{Item, add_item, items, remove_item};
+use crate::cli::{At, CartArgs, CartCommand};
+use crate::say;
+
+/// Does what was asked.
+///
+/// # Errors
+/// What the cluster answered, or what is wrong with the input.
+pub async fn run(args: CartArgs) -> Result<()> {
+    match args.command {
+        CartCommand::Add { at, id, sku, quantity } => change(&at, id, add_item(&sku, quantity)).await,
+        CartCommand::Remove { at, id, sku, quantity } => change(&at, id, remove_item(&sku, quantity)).await,
+        CartCommand::Show { at, id, json } => show(&at, id, json).await,
+        CartCommand::Load { at, file, in_flight } => load(&at, &file, in_flight as usize).await,
+    }
+}
+
+/// A client of the nodes that were named.
+///
+/// # Errors
+/// The system has no randomness, or no timers.
+pub fn client(at: &At) -> Result<Client> {
+    Ok(Client::start(ClientOptions::to(at.at.iter().cloned()))?)
+}
+
+fn options(at: &At) -> CallOptions {
+    CallOptions { timeout: Duration::from_secs(at.timeout), ..CallOptions::default() }
+}
+
+/// An error of a call with what to do about it.
+pub fn explain(error: CallError, at: &At) -> anyhow::Error {
+    let hint = match error.stable_code() {
+        Some("TF-C07" | "TF-C06") => format!("; is a node running at {}? (`trefoil up` starts three)", at.at.join(", ")),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{error}{hint}")
+}
+
+async fn change(at: &At, id: u64, message: Item) -> Result<()> {
+    let applied = client(at)?.apply_with(id, &[message.any()], options(at)).await.map_err(|e| explain(e, at))?;
+    if let Some(reason) = rejection(&applied) {
+        bail!("the cart refused: {reason}");
+    }
+    print(id, items(applied.view().state));
+    Ok(())
+}
+
+fn rejection(applied: &Applied) -> Option<String> {
+    applied.view().mutations.iter().flatten().find_map(|result| result.error.map(str::to_owned))
+}
+
+async fn show(at: &At, id: u64, json: bool) -> Result<()> {
+    let got = match client(at)?.get_with(id, options(at)).await {
+        Err(error) if error.stable_code() == Some("TF-R04") => bail!("{error}; `trefoil cart add {id} SKU QTY` makes it"),
+        other => other.map_err(|error| explain(error, at))?,
+    };
+    let cart = items(got.view().grain);
+    if !json {
+        print(id, cart);
+        return Ok(());
+    }
+    let (items, version) = cart.context("the actor is no cart")?;
+    say(&serde_json::to_string(&serde_json::json!({ "id": id, "version": version, "items": items }))?);
+    Ok(())
+}
+
+fn print(id: u64, cart: Option<(BTreeMap<String, u32>, u64)>) {
+    let Some((items, version)) = cart else {
+        return say(&format!("{id} is no cart"));
+    };
+    say(&format!("cart {id}, {} articles, version {version}", items.len()));
+    for (sku, quantity) in items {
+        say(&format!("{quantity:>10}  {sku}"));
+    }
+}
+
+/// One line of a file of additions.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    id: u64,
+    sku: String,
+    quantity: u32,
+}
+
+/// Reads `id,sku,quantity` lines; a first line of names is passed over. All lines are checked before
+/// the first is sent.
+fn parse(text: &str) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || (number == 0 && line.split(',').next().is_some_and(|id| id.trim() == "id")) {
+            continue;
+        }
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        let [id, sku, quantity] = fields[..] else {
+            bail!("TF-N05: line {}: three fields were expected (id,sku,quantity), there are {}", number + 1, fields.len());
+        };
+        lines.push(Line {
+            id: id.parse().with_context(|| format!("TF-N05: line {}: the id {id:?} is no number", number + 1))?,
+            sku: sku.to_owned(),
+            quantity: quantity
+                .parse()
+                .with_context(|| format!("TF-N05: line {}: the quantity {quantity:?} is no number", number + 1))?,
+        });
+    }
+    Ok(lines)
+}
+
+async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        text
+    } else {
+        std::fs::read_to_string(file).with_context(|| format!("TF-N06: cannot read {}", file.display()))?
+    };
+    let lines = parse(&text)?;
+    let bar = ProgressBar::new(lines.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} lines, {per_sec}, {eta} left")?);
+    let (client, options) = (client(at)?, options(at));
+    let mut running = JoinSet::new();
+    let mut failed: Vec<String> = Vec::new();
+    for (number, line) in lines.into_iter().enumerate() {
+        if running.len() >= in_flight
+            && let Some(done) = running.join_next().await
+        {
+            bar.inc(1);
+            failed.extend(done?);
+        }
+        let client = client.clone();
+        running.spawn(async move {
+            let message = add_item(&line.sku, line.quantity);
+            match client.apply_with(line.id, &[message.any()], options).await {
+                Ok(applied) => rejection(&applied).map(|reason| format!("addition {}: {reason}", number + 1)),
+                Err(error) => Some(format!("addition {}: {error}", number + 1)),
+            }
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        bar.inc(1);
+        failed.extend(done?);
+    }
+    bar.finish();
+    if let Some(first) = failed.first() {
+        bail!("{} of {} additions failed; the first: {first}", failed.len(), bar.length().unwrap_or(0));
+    }
+    say(&format!("{} additions, all acknowledged", bar.length().unwrap_or(0)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_or_without_names() {
+        let expected = [
+            Line { id: 7, sku: "apple".into(), quantity: 2 },
+            Line { id: 8, sku: "pear tart".into(), quantity: 1 },
+        ];
+        assert_eq!(parse("id,sku,quantity\n7, apple ,2\n\n8,pear tart,1\n").unwrap(), expected);
+        assert_eq!(parse("7,apple,2\n8,pear tart,1").unwrap(), expected);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_nothing_is_sent() {
+        for (text, part) in [
+            ("7,apple", "line 1: three fields"),
+            ("7,apple,2\nx,apple,1", "line 2: the id \"x\""),
+            ("7,apple,-1", "line 1: the quantity \"-1\""),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("TF-N05") && error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The demo's cluster: three nodes, each with its own thread, runtime and listener, behind proxies.
+//! They share the store's public interface and nothing else.
+
+use std::net::TcpListener as StdListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use trefoil_core::ring::membership::PartitionPolicy;
+use trefoil_runtime_tokio::{Client, ClientOptions, Handle, Node, NodeOptions};
+use trefoil_store::{Plant as StorePlant, Store, StoreOptions};
+
+use super::proxy::{self, BESIDE_MAJORITY, Network};
+use crate::cart::Carts;
+use crate::cli::Plant;
+
+/// Nodes of the demo.
+pub const NODES: usize = 3;
+
+/// A running cluster.
+pub struct Cluster {
+    pub network: Arc<Network>,
+    pub hosts: Vec<String>,
+    nodes: Vec<Node>,
+    store: Store,
+    plant: Option<Plant>,
+}
+
+impl Cluster {
+    /// Starts the proxies and the nodes.
+    ///
+    /// # Errors
+    /// The store or a port cannot be used.
+    pub async fn start(data: &Path, plant: Option<Plant>) -> Result<Self> {
+        let network = Network::new(NODES);
+        let listeners: Vec<StdListener> =
+            (0..NODES).map(|_| StdListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+        let hosts =
+            listeners.iter().map(|l| Ok(l.local_addr()?.to_string())).collect::<std::io::Result<Vec<_>>>()?;
+        carry(Arc::clone(&network), listeners)?;
+        let mut options = StoreOptions::default();
+        options.plant = plant.map(|plant| match plant {
+            Plant::LostAppend => StorePlant::LostAppend,
+            Plant::NoFence => StorePlant::NoFence,
+        });
+        let store = Store::open(data, options)
+            .with_context(|| format!("cannot open the store in {}", data.display()))?;
+        let mut cluster = Self { network, hosts, nodes: Vec::new(), store, plant };
+        cluster.start_nodes().await?;
+        Ok(cluster)
+    }
+
+    async fn start_nodes(&mut self) -> Result<()> {
+        for (index, host) in self.hosts.iter().enumerate() {
+            let mut options = NodeOptions::new(host.clone(), "demo");
+            options.listen = Some("127.0.0.1:0".into());
+            options.join = self.hosts.clone();
+            options.source = Some(proxy::source_of(index));
+            options.incarnation = self.store.begin_incarnation(host)?;
+            if self.plant == Some(Plant::NoFence) {
+                // The cut node goes on believing, so that two owners do write.
+                options.membership.partition = PartitionPolicy::KeepBoth;
+            }
+            let node = Node::spawn(options, Carts, self.store.session(host)).await?;
+            self.network.set_target(index, node.address());
+            self.nodes.push(node);
+        }
+        crate::up::together(&self.handles(), Duration::from_secs(20)).await
+    }
+
+    /// Handles of all nodes, in order.
+    pub fn handles(&self) -> Vec<Handle> {
+        self.nodes.iter().map(|node| node.handle().clone()).collect()
+    }
+
+    /// Stops every node in good order and starts all of them again.
+    ///
+    /// # Errors
+    /// They do not come up again.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        self.start_nodes().await
+    }
+
+    /// Stops every node in good order.
+    pub async fn stop(&mut self) {
+        for node in self.nodes.drain(..) {
+            node.shutdown().await;
+        }
+    }
+
+    /// A client that stands with the majority and knows every node but `without`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn client_beside_majority(&self, without: usize, ask_owners: bool) -> Result<Client> {
+        let contacts = self.hosts.iter().enumerate().filter(|(index, _)| *index != without);
+        let mut options = ClientOptions::to(contacts.map(|(_, host)| host.clone()));
+        options.source = Some(BESIDE_MAJORITY);
+        options.calls.ask_owners = ask_owners;
+        options.calls.attempt_timeout = Duration::from_secs(1);
+        options.calls.backoff_max = Duration::from_millis(200);
+        Ok(Client::start(options)?)
+    }
+
+    /// A client of one node alone.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn client_of(&self, index: usize) -> Result<Client> {
+        let mut options = ClientOptions::to([self.hosts[index].clone()]);
+        options.calls.ask_owners = false;
+        options.calls.attempt_timeout = Duration::from_secs(1);
+        Ok(Client::start(options)?)
+    }
+}
+
+/// Runs the proxies on a thread of their own, until the process ends.
+fn carry(network: Arc<Network>, listeners: Vec<StdListener>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        runtime.block_on(async move {
+            let mut proxies = tokio::task::JoinSet::new();
+            for (index, listener) in listeners.into_iter().enumerate() {
+                let network = Arc::clone(&network);
+                proxies.spawn(async move {
+                    listener.set_nonblocking(true)?;
+                    proxy::serve(network, index, TcpListener::from_std(listener)?).await
+                });
+            }
+            while let Some(ended) = proxies.join_next().await {
+                tracing::error!(?ended, "a proxy ended");
+            }
+        });
+    };
+    std::thread::Builder::new().name("proxies".into()).spawn(run)?;
+    Ok(())
+}

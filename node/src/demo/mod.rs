@@ -1,0 +1,269 @@
+//! `trefoil demo`: three nodes under real load, one cut off and healed; what happened, and whether it
+//! was right.
+
+mod cluster;
+mod ledger;
+mod load;
+mod proxy;
+mod report;
+mod watch;
+mod zipf;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinSet;
+use trefoil_core::rng::Rng;
+use trefoil_runtime_tokio::{CallOptions, Client, Handle};
+
+use self::cluster::{Cluster, NODES};
+use self::ledger::{Ledger, Verdict};
+use self::load::{Books, Course, PHASES, Tally, cart_of};
+use self::report::{Check, Phase, Report};
+use crate::cart::items;
+use crate::cli::Demo;
+use crate::say;
+
+/// Most seconds until every id of the cut node is answered elsewhere, and until views are equal.
+const HEAL_S: f64 = 15.0;
+
+/// Runs the demo; the exit code is 0 only if its own checks hold.
+///
+/// # Errors
+/// It cannot be run at all.
+pub async fn run(args: Demo) -> Result<ExitCode> {
+    let temporary = tempfile::tempdir().context("cannot make a temporary directory; give one with --data")?;
+    let data = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let report = play(&args, &data).await?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&report)?);
+    } else if args.quiet {
+        say(&report.short());
+    } else {
+        say(&report.to_string());
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was seen of the nodes while the load ran.
+struct Seen {
+    members: Vec<report::Sighting>,
+    owners: Vec<(String, BTreeMap<String, u64>)>,
+    moved: (u64, u64),
+    strays: u64,
+    heal_ids_s: Option<f64>,
+    heal_views_s: Option<f64>,
+    rejoin_s: Option<f64>,
+}
+
+async fn play(args: &Demo, data: &Path) -> Result<Report> {
+    let mut cluster = Cluster::start(data, args.plant).await?;
+    let cut = (Rng::new(args.seed).below(NODES as u64)) as usize;
+    let course = Course::new(args.ids as usize);
+    let mut callers = JoinSet::new();
+    let shared = cluster.client_beside_majority(cut, true)?;
+    let alone = cluster.client_of(cut)?;
+    for caller in 0..args.callers {
+        // One in three calls the node that will be cut, and goes on calling it.
+        let on_cut_side = caller as usize % NODES == cut;
+        let client = if on_cut_side { alone.clone() } else { shared.clone() };
+        let timeout = Duration::from_secs(if on_cut_side { 2 } else { 20 });
+        let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(caller));
+        let (course, name) = (Arc::clone(&course), format!("caller-{caller}"));
+        callers.spawn(async move { (on_cut_side, load::call(course, client, name, seed, timeout).await) });
+    }
+    let bar = progress(args);
+    let began = Instant::now();
+    let seen = observe(args, &cluster, cut, &course, began, &bar).await?;
+    course.stop.store(true, Ordering::Relaxed);
+    bar.set_message("comparing the ledger with the carts");
+    let (mut ledger, mut beside, mut on_cut) = (Ledger::default(), Phases::default(), Phases::default());
+    while let Some(done) = callers.join_next().await {
+        let (on_cut_side, Books { ledger: theirs, phases }) = done?;
+        ledger.merge(theirs);
+        let tallies = if on_cut_side { &mut on_cut } else { &mut beside };
+        for (mine, other) in tallies.iter_mut().zip(&phases) {
+            mine.merge(other);
+        }
+    }
+    let survivors = compare(&ledger, &cluster.client_beside_majority(cut, false)?).await?;
+    bar.set_message("restarting all nodes");
+    cluster.restart().await?;
+    let restarted = compare(&ledger, &cluster.client_beside_majority(cut, false)?).await?;
+    cluster.stop().await;
+    bar.finish_and_clear();
+    let phases = phases(args, &beside, &on_cut);
+    let checks = checks(&seen, &phases, &survivors, &restarted);
+    Ok(Report {
+        seed: args.seed,
+        plant: args.plant.map(|plant| format!("{plant:?}")),
+        durability: "every acknowledged change was written by fdatasync first".into(),
+        members: seen.members,
+        owners: seen.owners,
+        moved: seen.moved,
+        phases,
+        heal_ids_s: seen.heal_ids_s,
+        heal_views_s: seen.heal_views_s,
+        rejoin_s: seen.rejoin_s,
+        survivors,
+        restarted,
+        checks,
+    })
+}
+
+type Phases = [Tally; 3];
+
+fn progress(args: &Demo) -> ProgressBar {
+    let bar = ProgressBar::new(args.seconds * 10);
+    if args.quiet || args.json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Cuts, heals, and looks.
+async fn observe(
+    args: &Demo,
+    cluster: &Cluster,
+    cut: usize,
+    course: &Arc<Course>,
+    began: Instant,
+    bar: &ProgressBar,
+) -> Result<Seen> {
+    let handles = cluster.handles();
+    let lookout = watch::Lookout::start(&handles, began, Arc::clone(course), bar.clone());
+    let survivors: Vec<Handle> =
+        handles.iter().enumerate().filter(|(i, _)| *i != cut).map(|(_, handle)| handle.clone()).collect();
+    let quarter = Duration::from_secs(args.seconds) / 4;
+    tokio::time::sleep_until((began + quarter).into()).await;
+
+    let before = owners(&survivors[0], args.ids);
+    let mut table = vec![("before the cut".to_owned(), counts(&before))];
+    let orphans: BTreeSet<u64> =
+        before.iter().filter(|(_, host)| **host == cluster.hosts[cut]).map(|(id, _)| *id).collect();
+    course.phase.store(1, Ordering::Relaxed);
+    cluster.network.cut(cut);
+    let cut_at = Instant::now();
+    let views = tokio::spawn(watch::equal_views(survivors.clone(), survivors.len(), cut_at));
+    let client = cluster.client_beside_majority(cut, true)?;
+    let heal_ids_s = watch::first_answers(&client, &orphans, cut_at, quarter * 2).await;
+    tokio::time::sleep_until((cut_at + quarter * 2).into()).await;
+
+    let during = owners(&survivors[0], args.ids);
+    table.push(("without the cut node".to_owned(), counts(&during)));
+    let moved = before.iter().filter(|(id, host)| during.get(id).is_some_and(|now| now != *host));
+    let (mut needed, mut strays) = (0, 0);
+    for (id, _) in moved {
+        if orphans.contains(id) {
+            needed += 1;
+        } else {
+            strays += 1;
+        }
+    }
+    course.phase.store(2, Ordering::Relaxed);
+    cluster.network.heal();
+    let rejoin = watch::equal_views(handles.clone(), handles.len(), Instant::now());
+    let rejoin_s = tokio::time::timeout(Duration::from_secs(30), rejoin).await.ok();
+    tokio::time::sleep_until((began + Duration::from_secs(args.seconds)).into()).await;
+    table.push(("at the end".to_owned(), counts(&owners(&survivors[0], args.ids))));
+    views.abort();
+    Ok(Seen {
+        members: lookout.stop().await,
+        owners: table,
+        moved: (needed + strays, orphans.len() as u64),
+        strays,
+        heal_ids_s,
+        heal_views_s: views.await.ok(),
+        rejoin_s,
+    })
+}
+
+/// The owner of every cart that is claimed, as one node sees it.
+fn owners(node: &Handle, ids: u64) -> BTreeMap<u64, String> {
+    (0..ids as usize)
+        .map(cart_of)
+        .filter(|id| node.is_claimed(*id))
+        .filter_map(|id| Some((id, node.owner_of(id)?.to_string())))
+        .collect()
+}
+
+fn counts(owners: &BTreeMap<u64, String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for host in owners.values() {
+        *counts.entry(host.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// Reads every cart of the ledger over the wire.
+async fn compare(ledger: &Ledger, client: &Client) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let mut reading = JoinSet::new();
+    let mut left = ledger.carts();
+    loop {
+        while reading.len() < 64
+            && let Some(cart) = left.next()
+        {
+            let client = client.clone();
+            let options = CallOptions { timeout: Duration::from_secs(20), ..CallOptions::default() };
+            reading.spawn(async move { (cart, client.get_with(cart, options).await) });
+        }
+        let Some(done) = reading.join_next().await else { return Ok(verdict) };
+        let (cart, got) = done?;
+        let items = got.ok().and_then(|got| items(got.view().grain)).map(|(items, _)| items);
+        ledger.compare(cart, items.as_ref(), &mut verdict);
+    }
+}
+
+fn phases(args: &Demo, beside: &Phases, on_cut: &Phases) -> Vec<Phase> {
+    let quarter = args.seconds as f64 / 4.0;
+    let lengths = [quarter, 2.0 * quarter, quarter];
+    (0..PHASES.len())
+        .map(|at| Phase {
+            name: PHASES[at],
+            seconds: lengths[at],
+            per_second: beside[at].good as f64 / lengths[at],
+            latency: beside[at].figures(),
+            errors: beside[at].errors.clone(),
+            cut_side: (on_cut[at].good, on_cut[at].bad()),
+        })
+        .collect()
+}
+
+fn checks(seen: &Seen, phases: &[Phase], survivors: &Verdict, restarted: &Verdict) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut check = |what: &str, holds: bool, found: String| {
+        checks.push(Check { what: what.to_owned(), holds, found });
+    };
+    for (when, verdict) in [("read from the survivors", survivors), ("read after a restart", restarted)] {
+        check(
+            &format!("every acknowledged addition is in its cart exactly once, {when}"),
+            verdict.holds(),
+            format!("{} of {}", verdict.acknowledged - verdict.lost, verdict.acknowledged),
+        );
+    }
+    for (what, value) in [
+        ("every id of the cut node was answered elsewhere", seen.heal_ids_s),
+        ("the remaining nodes came to equal views", seen.heal_views_s),
+        ("all nodes came to equal views when the cut was healed", seen.rejoin_s),
+    ] {
+        let found = value.map_or_else(|| "never".to_owned(), |s| format!("{s:.2} s, at most {HEAL_S} s"));
+        check(what, value.is_some_and(|s| s <= HEAL_S), found);
+    }
+    let (moved, ideal) = seen.moved;
+    check("no id moved that need not", seen.strays == 0, format!("{moved} moved, {ideal} had to"));
+    let errors: u64 = phases.iter().flat_map(|phase| phase.errors.values()).sum();
+    check("no call of the majority's callers failed", errors == 0, format!("{errors} failed"));
+    let quiet = phases.iter().filter(|phase| phase.latency.calls == 0).count();
+    check("calls were answered in every part of the run", quiet == 0, format!("{quiet} parts without"));
+    checks
+}

@@ -1,0 +1,118 @@
+//! `trefoil serve`: one node, from a configuration.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
+use trefoil_runtime_tokio::{Node, NodeOptions};
+use trefoil_store::{Store, StoreOptions};
+
+use crate::cart::Carts;
+use crate::cli::{CheckConfig, Serve};
+use crate::config::{Config, File, Partition};
+use crate::{metrics, say};
+
+/// Runs a node until it is interrupted, or asked to leave.
+///
+/// # Errors
+/// The configuration, the store or the address cannot be used.
+pub async fn run(args: &Serve) -> Result<()> {
+    let config = Config::from_args(args)?;
+    let store = Store::open(&config.data, StoreOptions::default())
+        .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
+    let mut options = options(&config);
+    options.incarnation = store.begin_incarnation(&config.host)?;
+    let node = Node::spawn(options, Carts, store.session(&config.host)).await?;
+    if let Some(address) = config.metrics {
+        metrics::serve(address, vec![node.handle().clone()])?;
+    }
+    say(&format!("{} listens on {} in cluster {}", config.host, node.address(), config.cluster));
+    interrupted().await?;
+    say("leaving: calls in flight end, actors are put to rest, the others are told");
+    node.shutdown().await;
+    Ok(())
+}
+
+/// Checks a file and says what it amounts to.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn check(args: &CheckConfig) -> Result<()> {
+    let serve = Serve {
+        config: Some(args.file.clone()),
+        host: None,
+        listen: None,
+        join: Vec::new(),
+        cluster: None,
+        data: None,
+        metrics: None,
+    };
+    let config = Config::from_args(&serve)?;
+    let options = options(&config);
+    options.limits.check()?;
+    options.actors.check()?;
+    options.grpc.check()?;
+    say(&format!("host     {}", config.host));
+    say(&format!("listen   {}", config.listen));
+    say(&format!("cluster  {}", config.cluster));
+    say(&format!("join     {}", config.join.join(", ")));
+    say(&format!("data     {}", config.data.display()));
+    say(&format!("hold     {:?}", options.membership.hold));
+    say(&format!("message  at most {} bytes", options.limits.frame_bytes_max));
+    Ok(())
+}
+
+/// The options a configuration amounts to.
+fn options(config: &Config) -> NodeOptions {
+    let mut options = NodeOptions::new(config.host.clone(), config.cluster.clone());
+    options.listen = Some(config.listen.clone());
+    options.join = config.join.clone();
+    apply(&config.file, &mut options);
+    options
+}
+
+fn apply(file: &File, options: &mut NodeOptions) {
+    let membership: &mut MembershipConfig = &mut options.membership;
+    if let Some(hold) = file.membership.hold_ms {
+        membership.hold = Duration::from_millis(hold);
+    }
+    if let Some(partition) = file.membership.partition {
+        membership.partition = match partition {
+            Partition::KeepMajority => PartitionPolicy::KeepMajority,
+            Partition::KeepBoth => PartitionPolicy::KeepBoth,
+        };
+    }
+    if let Some(idle) = file.actors.idle_s {
+        options.actors.idle_timeout = Duration::from_secs(idle);
+    }
+    if let Some(active) = file.actors.active_max {
+        options.actors.actors_max = active;
+    }
+    if let Some(every) = file.actors.snapshot_every {
+        options.actors.snapshot_records = every;
+    }
+    if let Some(bytes) = file.limits.message_bytes_max {
+        options.limits.frame_bytes_max = bytes;
+    }
+    if let Some(calls) = file.limits.calls_max {
+        options.limits.streams_max = calls;
+    }
+}
+
+/// Waits for Ctrl-C or a request of the system to end.
+///
+/// # Errors
+/// Signals cannot be heard.
+pub async fn interrupted() -> Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            heard = tokio::signal::ctrl_c() => heard?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `trefoil status`: a node's view of its cluster.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use trefoil_core::method::admin;
+use trefoil_proto::admin::StatusReply;
+use trefoil_proto::wire::Decode;
+use trefoil_runtime_tokio::{CallOptions, Client};
+
+use crate::cart::{client, explain};
+use crate::cli::{At, StatusArgs};
+use crate::say;
+
+/// Asks, shows, and asks again if told to.
+///
+/// # Errors
+/// The node cannot be reached.
+pub async fn run(args: StatusArgs) -> Result<()> {
+    let client = client(&args.at)?;
+    loop {
+        let bytes = ask(&client, &args.at).await?;
+        let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
+        say(&if args.json { json(&status)? } else { text(&status) });
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn ask(client: &Client, at: &At) -> Result<Bytes> {
+    let options = CallOptions { timeout: Duration::from_secs(at.timeout), ..CallOptions::default() };
+    client.unary(admin::STATUS, None, Bytes::new(), options).await.map_err(|error| explain(error, at))
+}
+
+fn text(status: &StatusReply<'_>) -> String {
+    let mut lines = vec![format!(
+        "{}  {}, {} active ids, {} known, {} calls open, up {} s, start {}, trefoil {}",
+        status.host,
+        status.state,
+        status.active_ids,
+        status.known_ids,
+        status.in_flight,
+        status.uptime_ms / 1_000,
+        status.incarnation,
+        status.version
+    )];
+    lines.push(format!("{:<24} {:<9} {:>8} {:>8} {:>10}  kind", "member", "state", "ids", "slots", "round trip"));
+    for member in status.members.iter().flatten() {
+        let trip = match member.round_trip_us {
+            0 => "-".to_owned(),
+            us => format!("{:.2} ms", us as f64 / 1_000.0),
+        };
+        let kind = if member.legacy { "legacy".to_owned() } else { format!("start {}", member.incarnation) };
+        lines.push(format!(
+            "{:<24} {:<9} {:>8} {:>8} {trip:>10}  {kind}",
+            member.host, member.state, member.ids, member.slots
+        ));
+    }
+    lines.join("\n")
+}
+
+fn json(status: &StatusReply<'_>) -> Result<String> {
+    let members: Vec<_> = status
+        .members
+        .iter()
+        .flatten()
+        .map(|member| {
+            serde_json::json!({
+                "host": member.host,
+                "state": member.state,
+                "incarnation": member.incarnation,
+                "ids": member.ids,
+                "slots": member.slots,
+                "round_trip_us": member.round_trip_us,
+                "legacy": member.legacy,
+            })
+        })
+        .collect();
+    let counters: serde_json::Map<String, serde_json::Value> =
+        status.counters.iter().flatten().map(|counter| (counter.name.to_owned(), counter.value.into())).collect();
+    Ok(serde_json::to_string(&serde_json::json!({
+        "host": status.host,
+        "state": status.state,
+        "incarnation": status.incarnation,
+        "uptime_ms": status.uptime_ms,
+        "view_version": status.view_version,
+        "placement_fingerprint": format!("{:016x}", status.placement_fingerprint),
+        "active_ids": status.active_ids,
+        "known_ids": status.known_ids,
+        "in_flight": status.in_flight,
+        "members": members,
+        "counters": counters,
+        "version": status.version,
+    }))?)
+}

@@ -1,0 +1,62 @@
+//! `trefoil up`: a lasting local cluster in one process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use trefoil_runtime_tokio::{Handle, Node, NodeOptions};
+use trefoil_store::{Store, StoreOptions};
+
+use crate::cart::Carts;
+use crate::cli::Up;
+use crate::{metrics, say, serve};
+
+/// Runs the cluster until it is interrupted.
+///
+/// # Errors
+/// The store or an address cannot be used.
+pub async fn run(args: Up) -> Result<()> {
+    let last = args.port.checked_add(args.nodes - 1);
+    let Some(last) = last else {
+        bail!("TF-N04: {} nodes from port {} on: there are no so many ports", args.nodes, args.port);
+    };
+    let hosts: Vec<String> = (args.port..=last).map(|port| format!("127.0.0.1:{port}")).collect();
+    let store = Store::open(&args.data, StoreOptions::default())
+        .with_context(|| format!("cannot open the store in {}", args.data.display()))?;
+    let mut nodes = Vec::new();
+    for host in &hosts {
+        let mut options = NodeOptions::new(host.clone(), args.cluster.clone());
+        options.join = hosts.clone();
+        options.incarnation = store.begin_incarnation(host)?;
+        nodes.push(Node::spawn(options, Carts, store.session(host)).await?);
+    }
+    let handles: Vec<Handle> = nodes.iter().map(|node| node.handle().clone()).collect();
+    if let Some(address) = args.metrics {
+        metrics::serve(address, handles.clone())?;
+    }
+    together(&handles, Duration::from_secs(20)).await?;
+    say(&format!("{} nodes are up: {}", hosts.len(), hosts.join(", ")));
+    say(&format!("try: trefoil status --at {0}   trefoil cart add 7 apple 2 --at {0}", hosts[0]));
+    serve::interrupted().await?;
+    say("leaving: calls in flight end, actors are put to rest");
+    for node in nodes {
+        node.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Waits until every node counts every other as alive and may own ids.
+///
+/// # Errors
+/// They did not find each other in time.
+pub async fn together(nodes: &[Handle], within: Duration) -> Result<()> {
+    let whole = async {
+        for node in nodes {
+            let mut watch = node.watch();
+            // The sender lives as long as the node does.
+            let _ = watch.wait_for(|view| view.alive().count() == nodes.len() && view.majority).await;
+        }
+    };
+    tokio::time::timeout(within, whole)
+        .await
+        .with_context(|| format!("TF-N08: {} nodes did not find each other within {within:?}", nodes.len()))
+}

@@ -1,0 +1,33 @@
+"""What the foreign client and the legacy peer share: stubs generated from the project's own schemas."""
+
+import os
+import pathlib
+import sys
+import tempfile
+
+
+def stubs(protos):
+    """Generates and imports the stubs of the control plane and of the carts."""
+    from grpc_tools import protoc
+    import grpc_tools
+
+    out = tempfile.mkdtemp(prefix="trefoil-stubs-")
+    builtin = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
+    folders = [str(pathlib.Path(p).parent) for p in protos]
+    arguments = ["protoc", f"--proto_path={builtin}", f"--python_out={out}", f"--grpc_python_out={out}"]
+    arguments += [f"--proto_path={folder}" for folder in dict.fromkeys(folders)]
+    arguments += [str(p) for p in protos]
+    if protoc.main(arguments) != 0:
+        sys.exit("the schemas do not compile")
+    sys.path.insert(0, out)
+    import control_plane_pb2 as messages
+    import control_plane_pb2_grpc as services
+
+    return messages, services
+
+
+def check(holds, what):
+    """Ends the program if something does not hold."""
+    if not holds:
+        sys.exit(f"FAILED: {what}")
+    print(f"ok: {what}", flush=True)

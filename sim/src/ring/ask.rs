@@ -1,0 +1,105 @@
+//! Commands and outcomes that own what they hold, as they travel through the world.
+
+use trefoil_core::ring::actor::Outcome;
+use trefoil_core::ring::actors::{ActorsCommand, Ticket};
+use trefoil_core::ring::membership::MembershipCommand;
+use trefoil_core::ring::node::RingCommand;
+use trefoil_core::time::{Instant, WallClock};
+
+/// A [`RingCommand`] with its bytes.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// What the clock on the wall says.
+    Wall(WallClock),
+    /// Become a member beside `host`.
+    Join(String),
+    /// Mutations of an actor.
+    Apply {
+        /// The caller's number.
+        call: u64,
+        /// The encoded request.
+        request: Vec<u8>,
+        /// What makes it exactly once.
+        request_id: u128,
+        /// When the caller stops waiting.
+        deadline: Instant,
+    },
+    /// The state of an actor.
+    Get {
+        /// The caller's number.
+        call: u64,
+        /// The encoded request.
+        request: Vec<u8>,
+        /// When the caller stops waiting.
+        deadline: Instant,
+    },
+    /// A job was done.
+    Ran(Ticket, Ran),
+    /// Move an actor away.
+    Release(u64),
+    /// Leave the cluster.
+    Leave,
+}
+
+/// An [`Outcome`] with its bytes.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names and fields are those of `Outcome`")]
+pub enum Ran {
+    Loaded,
+    Applied { record: Vec<u8>, reply: Vec<u8> },
+    Got { reply: Vec<u8> },
+    Snapshot { bytes: Vec<u8> },
+    Dropped,
+    Failed,
+}
+
+impl Ran {
+    /// A copy of `outcome`.
+    #[must_use]
+    pub fn new(outcome: Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Loaded => Self::Loaded,
+            Outcome::Applied { record, reply } => Self::Applied { record: record.to_vec(), reply: reply.to_vec() },
+            Outcome::Got { reply } => Self::Got { reply: reply.to_vec() },
+            Outcome::Snapshot { bytes } => Self::Snapshot { bytes: bytes.to_vec() },
+            Outcome::Dropped => Self::Dropped,
+            Outcome::Failed => Self::Failed,
+        }
+    }
+
+    fn lend(&self) -> Outcome<'_> {
+        match self {
+            Self::Loaded => Outcome::Loaded,
+            Self::Applied { record, reply } => Outcome::Applied { record, reply },
+            Self::Got { reply } => Outcome::Got { reply },
+            Self::Snapshot { bytes } => Outcome::Snapshot { bytes },
+            Self::Dropped => Outcome::Dropped,
+            Self::Failed => Outcome::Failed,
+        }
+    }
+}
+
+impl Ask {
+    /// The command as the ring takes it.
+    #[must_use]
+    pub fn lend(&self) -> RingCommand<'_> {
+        match *self {
+            Self::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
+            Self::Join(ref host) => RingCommand::Membership(MembershipCommand::Join { host }),
+            Self::Apply { call, ref request, request_id, deadline } => RingCommand::Actors(ActorsCommand::Apply {
+                call,
+                request,
+                request_id: Some(request_id),
+                deadline,
+            }),
+            Self::Get { call, ref request, deadline } => {
+                RingCommand::Actors(ActorsCommand::Get { call, request, deadline })
+            }
+            Self::Ran(ticket, ref ran) => {
+                RingCommand::Actors(ActorsCommand::Ran { ticket, outcome: ran.lend() })
+            }
+            Self::Release(id) => RingCommand::Actors(ActorsCommand::Release { id }),
+            Self::Leave => RingCommand::Leave,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a batch of runs exercised. A batch that exercised too little proves nothing, and fails.
+
+/// Counts of what happened; those of many runs are added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    counts: Vec<(&'static str, u64)>,
+}
+
+/// What a batch of at least [`BATCH_MIN`] seeds must have reached, per hundred seeds.
+pub const MINIMA: &[(&str, u64)] = &[
+    ("partitions", 50),
+    ("one-way cuts", 50),
+    ("restarts", 50),
+    ("deaths for good", 10),
+    ("pauses", 50),
+    ("link resets", 50),
+    ("stream resets", 100),
+    ("frames choked", 20),
+    ("packets stalled", 500),
+    ("connections lost", 200),
+    ("unknown outcomes", 50),
+    ("operations after death", 5),
+    ("fenced", 5),
+    ("claim conflicts", 5),
+    ("forwards", 1_000),
+    ("retries joined or deduplicated", 5),
+    ("acknowledged", 5_000),
+    ("snapshots", 50),
+];
+
+/// The smallest batch whose coverage is judged.
+pub const BATCH_MIN: u64 = 50;
+
+impl Coverage {
+    /// Adds to a count.
+    pub fn add(&mut self, name: &'static str, count: u64) {
+        match self.counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += count,
+            None => self.counts.push((name, count)),
+        }
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, count) in &other.counts {
+            self.add(name, *count);
+        }
+    }
+
+    /// A count.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+    }
+
+    /// All counts, in the order in which they were first made.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.counts.iter().copied()
+    }
+
+    /// The minima that `seeds` runs did not reach: name, count, minimum.
+    pub fn missing(&self, seeds: u64) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+        let judged = if seeds >= BATCH_MIN { MINIMA } else { &[] };
+        judged.iter().filter_map(move |(name, per_hundred)| {
+            let (count, minimum) = (self.count(name), (per_hundred * seeds).div_ceil(100));
+            (count < minimum).then_some((*name, count, minimum))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_did_nothing_is_missing_everything() {
+        let mut coverage = Coverage::default();
+        assert_eq!(coverage.missing(BATCH_MIN).count(), MINIMA.len());
+        assert_eq!(coverage.missing(BATCH_MIN - 1).count(), 0);
+        for (name, minimum) in MINIMA {
+            coverage.add(name, *minimum);
+        }
+        assert_eq!(coverage.missing(100).count(), 0);
+        let mut twice = coverage.clone();
+        twice.merge(&coverage);
+        assert_eq!(twice.missing(200).count(), 0);
+    }
+}

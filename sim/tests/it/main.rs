@@ -1,0 +1,3 @@
+//! The simulator under test: its world with a toy machine, and its checkers against planted bugs.
+
+mod toy;

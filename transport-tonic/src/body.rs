@@ -1,0 +1,135 @@
+//! Bodies around tonic's: what a reset or a lost connection looks like is known here and nowhere
+//! above.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::Status;
+
+use crate::error::{CANCELLED, LOST, PROTOCOL};
+use crate::pipe::{Pipe, note};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The body of a request of ours. Abandoned, it fails with the error that makes HTTP/2 say CANCEL;
+/// tonic's own would end as if all had been sent.
+#[derive(Debug)]
+pub(crate) struct OutBody {
+    inner: tonic::body::Body,
+    pipe: Arc<Pipe>,
+}
+
+impl OutBody {
+    pub(crate) const fn new(inner: tonic::body::Body, pipe: Arc<Pipe>) -> Self {
+        Self { inner, pipe }
+    }
+}
+
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if self.pipe.is_reset() {
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        }
+        frame.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+pin_project! {
+    /// A body that arrives. Notes how it ended: tonic shows a caller that went away as one that has
+    /// sent everything.
+    #[derive(Debug)]
+    pub(crate) struct InBody<B> {
+        #[pin]
+        inner: B,
+        pipe: Arc<Pipe>,
+    }
+}
+
+impl<B> InBody<B> {
+    pub(crate) const fn new(inner: B, pipe: Arc<Pipe>) -> Self {
+        Self { inner, pipe }
+    }
+}
+
+impl<B> Body for InBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.inner.poll_frame(cx)) {
+            None => None,
+            Some(Ok(frame)) => {
+                if frame.is_trailers() {
+                    this.pipe.note(note::TRAILERS);
+                }
+                Some(Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))))
+            }
+            Some(Err(error)) => Some(Err(failed(&*error.into(), this.pipe))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The status of a call whose HTTP failed, by the rules of gRPC over HTTP/2; and a note of what it
+/// means for the connection.
+pub(crate) fn failed(error: &(dyn Error + 'static), pipe: &Pipe) -> Status {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(h2) = error.downcast_ref::<h2::Error>() {
+            return reset(h2, pipe);
+        }
+        source = error.source();
+    }
+    // Without an HTTP/2 error beneath, hyper gave up on the connection as a whole.
+    pipe.note(note::LOST);
+    Status::unavailable(LOST)
+}
+
+fn reset(error: &h2::Error, pipe: &Pipe) -> Status {
+    if error.is_io() || error.is_go_away() {
+        pipe.note(note::LOST);
+        return Status::unavailable(LOST);
+    }
+    match error.reason() {
+        Some(h2::Reason::CANCEL) => {
+            pipe.note(note::CANCELLED);
+            Status::cancelled(CANCELLED)
+        }
+        Some(h2::Reason::REFUSED_STREAM) => {
+            pipe.note(note::LOST);
+            Status::unavailable(LOST)
+        }
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Status::resource_exhausted(PROTOCOL),
+        Some(h2::Reason::INADEQUATE_SECURITY) => Status::permission_denied(PROTOCOL),
+        _ => Status::internal(format!("{PROTOCOL}: {error}")),
+    }
+}

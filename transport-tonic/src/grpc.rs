@@ -1,0 +1,456 @@
+//! The transport: links, streams and calls, driven by whoever polls it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use hyper::client::conn::http2::SendRequest;
+use tonic::Status as TonicStatus;
+use trefoil_core::codes;
+use trefoil_core::header::Header;
+use trefoil_core::id::{CallId, LinkId, MethodId, StreamId};
+use trefoil_core::limits::Limits;
+use trefoil_core::machine::Full;
+use trefoil_core::method::Methods;
+use trefoil_core::status::{Cause, Status};
+use trefoil_core::stream::Class;
+use trefoil_core::time::Duration;
+use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+
+use crate::body::OutBody;
+use crate::error::GrpcError;
+use crate::inbox::{Inbox, LinkNews, News, Offer};
+use crate::link::{self, Dial, Request};
+use crate::metadata;
+use crate::options::GrpcOptions;
+use crate::pipe::Pipe;
+use crate::runtime::Runtime;
+use crate::service::GrpcService;
+use crate::stop::{Level, Stop};
+use crate::stream::{Bounds, Side, Step, Stream};
+use crate::table::Table;
+
+/// Arrivals taken from one stream before the next has its turn.
+const BURST: u32 = 32;
+
+/// A link that is dialled or stands.
+struct Link {
+    attempt: u64,
+    stop: Arc<Stop>,
+    /// None while it is dialled.
+    sender: Option<SendRequest<OutBody>>,
+    origin: http::Uri,
+    /// Streams that wait for it.
+    waiting: Vec<StreamId>,
+}
+
+/// gRPC as a [`Transport`]. Nothing happens unless it is polled; when it is dropped, its links close
+/// and the calls it has accepted end as `UNAVAILABLE`.
+pub struct Grpc<R: Runtime> {
+    runtime: R,
+    options: GrpcOptions,
+    bounds: Bounds,
+    frame_bytes_max: usize,
+    paths: Vec<Option<(PathAndQuery, bool)>>,
+    service: GrpcService,
+    inbox: Arc<Inbox>,
+    table: Table,
+    /// By number; there are two for each node ever heard of.
+    links: Vec<Option<Link>>,
+    attempts: u64,
+    /// Calls that wait for their stream, by number; the numbers are never used again.
+    calls: VecDeque<(CallId, Option<Offer>)>,
+    next_call: u64,
+    /// Slots to look at in this round, and in the next.
+    round: VecDeque<u32>,
+    next_round: VecDeque<u32>,
+    burst: u32,
+    offers: VecDeque<Offer>,
+    news: VecDeque<LinkNews>,
+    /// Arrivals that came in one piece with another.
+    arrived: VecDeque<Arrival<Bytes>>,
+    dirty: Vec<StreamId>,
+}
+
+impl<R: Runtime> std::fmt::Debug for Grpc<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (slots, streams) = self.table.sizes();
+        f.debug_struct("Grpc")
+            .field("slots", &slots)
+            .field("streams", &streams)
+            .field("calls", &self.calls.len())
+            .field("links", &self.links.iter().flatten().count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Grpc<R> {
+    /// A transport that knows `methods`, within `limits`.
+    ///
+    /// # Errors
+    /// The first rule of the options or limits that does not hold.
+    pub fn new(runtime: R, methods: Methods, limits: &Limits, options: GrpcOptions) -> Result<Self, GrpcError> {
+        options.check()?;
+        limits.check().map_err(GrpcError::Limits)?;
+        let inbox = Arc::new(Inbox::new(limits.streams_max as usize));
+        let mut paths = Vec::new();
+        for (id, method) in methods.iter() {
+            let at = usize::from(id.0);
+            if paths.len() <= at {
+                paths.resize(at + 1, None);
+            }
+            let descriptor = &method.descriptor;
+            paths[at] = PathAndQuery::try_from(descriptor.path)
+                .ok()
+                .map(|path| (path, descriptor.client_streaming || descriptor.server_streaming));
+        }
+        let frame_bytes_max = limits.frame_bytes_max as usize;
+        Ok(Self {
+            runtime,
+            options,
+            bounds: Bounds::new(limits),
+            frame_bytes_max,
+            paths,
+            service: GrpcService::new(Arc::new(methods), Arc::clone(&inbox), frame_bytes_max),
+            table: Table::new(Arc::clone(&inbox)),
+            inbox,
+            links: Vec::new(),
+            attempts: 0,
+            calls: VecDeque::new(),
+            next_call: 0,
+            round: VecDeque::new(),
+            next_round: VecDeque::new(),
+            burst: 0,
+            offers: VecDeque::new(),
+            news: VecDeque::new(),
+            arrived: VecDeque::new(),
+            dirty: Vec::new(),
+        })
+    }
+
+    /// The service whose calls this transport accepts. Clones share it.
+    #[must_use]
+    pub fn service(&self) -> GrpcService {
+        self.service.clone()
+    }
+
+    /// Looks at a slot in which something may have happened.
+    fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
+        let slot = self.table.slot(number)?;
+        slot.signal.taken();
+        let stream = slot.stream.as_deref_mut()?;
+        match stream.step(&self.bounds, &slot.waker) {
+            Step::Idle => {
+                self.burst = 0;
+                None
+            }
+            Step::Over(arrival) => {
+                slot.stream = None;
+                self.burst = 0;
+                Some(arrival)
+            }
+            Step::Arrived(arrival) => {
+                // There may be more; if there is not, the next look says so.
+                if slot.signal.queue() {
+                    self.burst += 1;
+                    if self.burst < BURST {
+                        self.round.push_front(number);
+                    } else {
+                        self.burst = 0;
+                        self.next_round.push_back(number);
+                    }
+                }
+                Some(arrival)
+            }
+        }
+    }
+
+    fn offered(&mut self, mut offer: Offer) -> Arrival<Bytes> {
+        let call = CallId(self.next_call);
+        self.next_call += 1;
+        let header = std::mem::take(&mut offer.header);
+        let arrival = Arrival::Accepted { call, method: offer.method, header, timeout: offer.timeout };
+        self.calls.push_back((call, Some(offer)));
+        arrival
+    }
+
+    fn take_call(&mut self, call: CallId) -> Option<Offer> {
+        let first = self.calls.front()?.0;
+        let at = usize::try_from(call.0.checked_sub(first.0)?).ok()?;
+        let offer = self.calls.get_mut(at)?.1.take();
+        while self.calls.front().is_some_and(|(_, offer)| offer.is_none()) {
+            self.calls.pop_front();
+        }
+        offer
+    }
+
+    fn link(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    fn take_link(&mut self, id: LinkId) -> Option<Link> {
+        self.links.get_mut(id.0 as usize)?.take()
+    }
+
+    fn heard(&mut self, LinkNews { link: id, attempt, news }: LinkNews) {
+        let Some(link) = self.link(id).filter(|link| link.attempt == attempt) else {
+            // Of an attempt that was hung up, or has been reported lost before.
+            return;
+        };
+        match news {
+            News::Up(sender) => {
+                link.sender = Some(sender);
+                let waiting = std::mem::take(&mut link.waiting);
+                self.arrived.push_back(Arrival::Link { link: id, event: LinkEvent::Up });
+                for stream in waiting {
+                    self.start(stream);
+                }
+            }
+            News::Refused => self.drop_link(id, LinkEvent::Refused, Cause::Refused),
+            News::Lost => self.drop_link(id, LinkEvent::Lost, Cause::Lost),
+        }
+    }
+
+    /// Reports a link that is no more. Streams that wait for it end here; those that were opened on
+    /// it end when HTTP/2 says so, after what had arrived for them.
+    fn drop_link(&mut self, id: LinkId, event: LinkEvent, cause: Cause) {
+        let Some(link) = self.take_link(id) else { return };
+        self.arrived.push_back(Arrival::Link { link: id, event });
+        for stream in link.waiting {
+            if let Some(stream) = self.table.remove(stream) {
+                self.arrived.push_back(stream.unreachable(cause));
+                stream.end(TonicStatus::unavailable(codes::UNREACHABLE));
+            }
+        }
+    }
+
+    /// Sends the request of a stream whose link stands.
+    fn start(&mut self, id: StreamId) {
+        let Some(slot) = self.table.live(id) else { return };
+        let Some(stream) = slot.stream.as_deref_mut().filter(|stream| stream.is_waiting()) else { return };
+        let Side::Opened(link_id) = stream.side else { return };
+        let link = self.links.get(link_id.0 as usize).and_then(Option::as_ref);
+        let Some(sender) = link.and_then(|link| link.sender.clone()) else { return };
+        if sender.is_closed() {
+            // The peer said goodbye, and its streams live on; new ones need another connection.
+            if let Some(link) = self.link(link_id) {
+                link.waiting.push(id);
+            }
+            self.drop_link(link_id, LinkEvent::Lost, Cause::Lost);
+            return;
+        }
+        if stream.start(|request| link::send(sender, request), &slot.waker) {
+            wake(slot);
+        }
+    }
+
+    /// Marks a stream as one to be flushed.
+    fn touch(&mut self, id: StreamId) {
+        if let Some(slot) = self.table.live(id).filter(|slot| !slot.dirty) {
+            slot.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+}
+
+fn wake(slot: &crate::table::Slot) {
+    slot.waker.wake_by_ref();
+}
+
+fn tonic_status(status: Status<'_>) -> TonicStatus {
+    TonicStatus::with_details(
+        tonic::Code::from_i32(status.code as i32),
+        status.message,
+        Bytes::copy_from_slice(status.details),
+    )
+}
+
+impl<R: Runtime> Transport for Grpc<R> {
+    type Buf = Bytes;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrival<Bytes>> {
+        loop {
+            if let Some(arrival) = self.arrived.pop_front() {
+                return Poll::Ready(arrival);
+            }
+            if let Some(number) = self.round.pop_front() {
+                match self.look(number) {
+                    Some(arrival) => return Poll::Ready(arrival),
+                    None => continue,
+                }
+            }
+            if let Some(news) = self.news.pop_front() {
+                self.heard(news);
+                continue;
+            }
+            if let Some(offer) = self.offers.pop_front() {
+                return Poll::Ready(self.offered(offer));
+            }
+            self.round.append(&mut self.next_round);
+            self.inbox.collect(&mut self.round, &mut self.offers, &mut self.news, cx.waker());
+            if self.round.is_empty() && self.offers.is_empty() && self.news.is_empty() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn dial(&mut self, link: LinkId, address: &str, _: Class) {
+        self.attempts += 1;
+        let at = link.0 as usize;
+        if self.links.len() <= at {
+            self.links.resize_with(at + 1, || None);
+        }
+        let stop = Arc::new(Stop::default());
+        // An address that is no authority can still be dialled; it is then not said to the peer.
+        let origin = http::Uri::builder().scheme("http").authority(address).path_and_query("/").build();
+        let fresh = Link {
+            attempt: self.attempts,
+            stop: Arc::clone(&stop),
+            sender: None,
+            origin: origin.unwrap_or_else(|_| http::Uri::from_static("http://unknown")),
+            waiting: Vec::new(),
+        };
+        if let Some(before) = self.links[at].replace(fresh) {
+            before.stop.raise(Level::Close);
+        }
+        let dial = Dial {
+            runtime: self.runtime.clone(),
+            link,
+            attempt: self.attempts,
+            address: address.to_owned(),
+            options: self.options.clone(),
+            stop,
+            inbox: Arc::clone(&self.inbox),
+        };
+        self.runtime.spawn(dial.run());
+    }
+
+    fn hang_up(&mut self, link: LinkId) {
+        if let Some(link) = self.take_link(link) {
+            link.stop.raise(Level::Close);
+        }
+        self.arrived.retain(|arrival| !matches!(arrival, Arrival::Link { link: of, .. } if *of == link));
+        for slot in self.table.iter_mut() {
+            if let Some(stream) = slot.stream.take_if(|stream| stream.side == Side::Opened(link)) {
+                stream.end(TonicStatus::cancelled(""));
+            }
+        }
+    }
+
+    fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
+        let Some(offer) = self.take_call(call) else { return };
+        offer.pipe.accept(metadata::map(header));
+        let slot = self.table.insert(Stream::accepted(stream, offer.inbound, Arc::clone(&offer.pipe)));
+        offer.pipe.attach(slot.waker.clone());
+        // It may have something to say already, and has had nobody to wake.
+        if slot.signal.queue() {
+            self.round.push_back(stream.slot());
+        }
+    }
+
+    fn refuse(&mut self, call: CallId, status: Status<'_>) {
+        if let Some(offer) = self.take_call(call) {
+            offer.pipe.refuse(tonic_status(status));
+        }
+    }
+
+    fn open(
+        &mut self,
+        stream: StreamId,
+        link: LinkId,
+        method: MethodId,
+        header: Header<'_>,
+        timeout: Option<Duration>,
+    ) {
+        let pipe = Arc::new(Pipe::default());
+        let mut headers = metadata::map(header);
+        if let Some(timeout) = timeout {
+            metadata::set_timeout(&mut headers, timeout);
+        }
+        let (path, streaming) = self
+            .paths
+            .get(usize::from(method.0))
+            .cloned()
+            .flatten()
+            .unwrap_or_else(|| (PathAndQuery::from_static("/"), false));
+        let origin = self.link(link).map(|link| link.origin.clone()).unwrap_or_default();
+        let request =
+            Request { headers, path, streaming, frame_bytes_max: self.frame_bytes_max, origin, pipe: Arc::clone(&pipe) };
+        let slot = self.table.insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
+        pipe.attach(slot.waker.clone());
+        match self.link(link) {
+            Some(Link { sender: Some(_), .. }) => self.touch(stream),
+            Some(dialling) => dialling.waiting.push(stream),
+            // The link was lost, and the news of it have not been taken yet.
+            None => {
+                if let Some(stream) = self.table.remove(stream) {
+                    self.arrived.push_back(stream.unreachable(Cause::Lost));
+                    self.inbox.nudge();
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
+        self.touch(stream);
+        let bounds = self.bounds;
+        self.table.stream(stream).ok_or(Full)?.frame(len, &bounds)
+    }
+
+    fn credit(&mut self, stream: StreamId, bytes: u32) {
+        let Some(slot) = self.table.live(stream) else { return };
+        if let Some(stream) = slot.stream.as_deref_mut() {
+            stream.credit(bytes);
+        }
+        if slot.signal.queue() {
+            // Called in the midst of a turn, before the driver sleeps.
+            self.round.push_back(stream.slot());
+        }
+    }
+
+    fn half_close(&mut self, stream: StreamId) {
+        self.touch(stream);
+        if let Some(stream) = self.table.stream(stream) {
+            stream.half_close();
+        }
+    }
+
+    fn end(&mut self, stream: StreamId, status: Status<'_>) {
+        if let Some(stream) = self.table.remove(stream) {
+            stream.end(tonic_status(status));
+        }
+    }
+
+    fn flush(&mut self) {
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(slot) = self.table.slot(id.slot()) else { continue };
+            slot.dirty = false;
+            let Some(stream) = slot.stream.as_deref_mut() else { continue };
+            if stream.flush() {
+                wake(slot);
+            }
+            self.start(id);
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Grpc<R> {
+    fn drop(&mut self) {
+        self.inbox.close();
+        for link in self.links.iter().flatten() {
+            link.stop.raise(Level::Close);
+        }
+        for slot in self.table.iter_mut() {
+            if let Some(stream) = slot.stream.take() {
+                stream.end(TonicStatus::unavailable(codes::STOPPING));
+            }
+        }
+        for (_, offer) in self.calls.drain(..) {
+            if let Some(offer) = offer {
+                offer.pipe.refuse(TonicStatus::unavailable(codes::STOPPING));
+            }
+        }
+    }
+}
