@@ -10,6 +10,7 @@ pub mod disk;
 pub mod moment;
 pub mod net;
 pub mod queue;
+pub mod ring;
 pub mod trace;
 pub mod watch;
 pub mod world;

@@ -1,2 +1,75 @@
-//! sim
-fn main() {}
+//! `trefoil-sim`: runs the shipping machines through seeds of faults.
+//!
+//! ```text
+//! trefoil-sim ring --seeds 200              a batch; exit code 0 only if it is clean
+//! trefoil-sim ring --seed 17 --trace        one seed again, with everything that happened
+//! trefoil-sim ring --plant no-fence         a batch with a bug; exit code 1 when the bug is seen, as
+//!                                           of any failing batch, and 0 when it is not
+//! ```
+#![forbid(unsafe_code)]
+
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use trefoil_sim::ring::run::Options;
+use trefoil_sim::ring::{batch, plant};
+use trefoil_sim::trace::Trace;
+
+/// Deterministic simulator of Trefoil's machines.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    knot: Knot,
+}
+
+#[derive(Debug, Subcommand)]
+enum Knot {
+    /// Membership, ownership and actors.
+    Ring(RingArgs),
+}
+
+#[derive(Debug, Args)]
+struct RingArgs {
+    /// Seeds to run.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Run this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With `--seed`: print everything that happens.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Plant a bug. A name that is none prints the list.
+    #[arg(long)]
+    plant: Option<String>,
+    /// Nodes; drawn for each seed if absent.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=9))]
+    nodes: Option<u8>,
+    /// Threads; as many as there are processors if absent.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let Knot::Ring(args) = Cli::parse().knot;
+    let plant = match args.plant.as_deref().map(|name| (name, plant::by_name(name))) {
+        Some((name, None)) => return report::no_such_plant(name),
+        Some((_, plant)) => plant,
+        None => None,
+    };
+    let options = Options { nodes: args.nodes.map(usize::from), plant };
+    if let Some(seed) = args.seed {
+        let trace = if args.trace { Trace::to(report::line) } else { Trace::default() };
+        return report::one(&batch::one(seed, &options, trace), &options);
+    }
+    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let stopwatch = report::Stopwatch::start();
+    let batch = batch::run(args.first, args.seeds, &options, threads, plant.is_some());
+    report::batch(&batch, &options, &stopwatch)
+}

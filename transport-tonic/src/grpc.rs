@@ -42,8 +42,6 @@ struct Link {
     /// None while it is dialled.
     sender: Option<SendRequest<OutBody>>,
     origin: http::Uri,
-    /// Streams that wait for it.
-    waiting: Vec<StreamId>,
 }
 
 /// gRPC as a [`Transport`]. Nothing happens unless it is polled; when it is dropped, its links close
@@ -69,9 +67,12 @@ pub struct Grpc<R: Runtime> {
     burst: u32,
     offers: VecDeque<Offer>,
     news: VecDeque<LinkNews>,
-    /// Arrivals that came in one piece with another.
-    arrived: VecDeque<Arrival<Bytes>>,
-    dirty: Vec<StreamId>,
+    /// What is to be told of links, and of streams that waited for them.
+    arrived: VecDeque<(LinkId, Arrival<Bytes>)>,
+    /// Slots to be flushed.
+    dirty: Vec<u32>,
+    /// Whether the last poll found nothing: then the driver may be asleep.
+    asleep: bool,
 }
 
 impl<R: Runtime> std::fmt::Debug for Grpc<R> {
@@ -127,6 +128,7 @@ impl<R: Runtime> Grpc<R> {
             news: VecDeque::new(),
             arrived: VecDeque::new(),
             dirty: Vec::new(),
+            asleep: false,
         })
     }
 
@@ -202,10 +204,9 @@ impl<R: Runtime> Grpc<R> {
         match news {
             News::Up(sender) => {
                 link.sender = Some(sender);
-                let waiting = std::mem::take(&mut link.waiting);
-                self.arrived.push_back(Arrival::Link { link: id, event: LinkEvent::Up });
-                for stream in waiting {
-                    self.start(stream);
+                self.tell(id, Arrival::Link { link: id, event: LinkEvent::Up });
+                for number in 0..self.table.len() {
+                    self.start(number);
                 }
             }
             News::Refused => self.drop_link(id, LinkEvent::Refused, Cause::Refused),
@@ -216,33 +217,54 @@ impl<R: Runtime> Grpc<R> {
     /// Reports a link that is no more. Streams that wait for it end here; those that were opened on
     /// it end when HTTP/2 says so, after what had arrived for them.
     fn drop_link(&mut self, id: LinkId, event: LinkEvent, cause: Cause) {
-        let Some(link) = self.take_link(id) else { return };
-        self.arrived.push_back(Arrival::Link { link: id, event });
-        for stream in link.waiting {
-            if let Some(stream) = self.table.remove(stream) {
-                self.arrived.push_back(stream.unreachable(cause));
-                stream.end(TonicStatus::unavailable(codes::UNREACHABLE));
+        if self.take_link(id).is_none() {
+            return;
+        }
+        self.tell(id, Arrival::Link { link: id, event });
+        for number in 0..self.table.len() {
+            let Some(slot) = self.table.slot(number) else { continue };
+            if let Some(stream) = slot.stream.take_if(|stream| stream.is_waiting_for(id)) {
+                self.tell(id, stream.unreachable(cause));
             }
         }
     }
 
-    /// Sends the request of a stream whose link stands.
-    fn start(&mut self, id: StreamId) {
-        let Some(slot) = self.table.live(id) else { return };
-        let Some(stream) = slot.stream.as_deref_mut().filter(|stream| stream.is_waiting()) else { return };
-        let Side::Opened(link_id) = stream.side else { return };
-        let link = self.links.get(link_id.0 as usize).and_then(Option::as_ref);
+    /// Queues an arrival, wherever the driver is.
+    fn tell(&mut self, link: LinkId, arrival: Arrival<Bytes>) {
+        self.arrived.push_back((link, arrival));
+        self.stir();
+    }
+
+    /// Queues a slot to be looked at, wherever the driver is.
+    fn look_later(&mut self, number: u32) {
+        if self.table.slot(number).is_some_and(|slot| slot.signal.queue()) {
+            self.next_round.push_back(number);
+            self.stir();
+        }
+    }
+
+    /// There is something to do; a driver that sleeps does not know.
+    fn stir(&mut self) {
+        if std::mem::take(&mut self.asleep) {
+            self.inbox.nudge();
+        }
+    }
+
+    /// Sends the request of a stream that waits, if its link stands.
+    fn start(&mut self, number: u32) {
+        let Some(slot) = self.table.slot(number) else { return };
+        let Some(stream) = slot.stream.as_deref_mut() else { return };
+        let Side::Opened(id) = stream.side else { return };
+        if !stream.is_waiting_for(id) {
+            return;
+        }
+        let link = self.links.get(id.0 as usize).and_then(Option::as_ref);
         let Some(sender) = link.and_then(|link| link.sender.clone()) else { return };
         if sender.is_closed() {
             // The peer said goodbye, and its streams live on; new ones need another connection.
-            if let Some(link) = self.link(link_id) {
-                link.waiting.push(id);
-            }
-            self.drop_link(link_id, LinkEvent::Lost, Cause::Lost);
-            return;
-        }
-        if stream.start(|request| link::send(sender, request), &slot.waker) {
-            wake(slot);
+            self.drop_link(id, LinkEvent::Lost, Cause::Lost);
+        } else if stream.start(|request| link::send(sender, request), &slot.waker) {
+            self.look_later(number);
         }
     }
 
@@ -250,13 +272,9 @@ impl<R: Runtime> Grpc<R> {
     fn touch(&mut self, id: StreamId) {
         if let Some(slot) = self.table.live(id).filter(|slot| !slot.dirty) {
             slot.dirty = true;
-            self.dirty.push(id);
+            self.dirty.push(id.slot());
         }
     }
-}
-
-fn wake(slot: &crate::table::Slot) {
-    slot.waker.wake_by_ref();
 }
 
 fn tonic_status(status: Status<'_>) -> TonicStatus {
@@ -271,8 +289,9 @@ impl<R: Runtime> Transport for Grpc<R> {
     type Buf = Bytes;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrival<Bytes>> {
+        self.asleep = false;
         loop {
-            if let Some(arrival) = self.arrived.pop_front() {
+            if let Some((_, arrival)) = self.arrived.pop_front() {
                 return Poll::Ready(arrival);
             }
             if let Some(number) = self.round.pop_front() {
@@ -291,6 +310,7 @@ impl<R: Runtime> Transport for Grpc<R> {
             self.round.append(&mut self.next_round);
             self.inbox.collect(&mut self.round, &mut self.offers, &mut self.news, cx.waker());
             if self.round.is_empty() && self.offers.is_empty() && self.news.is_empty() {
+                self.asleep = true;
                 return Poll::Pending;
             }
         }
@@ -310,7 +330,6 @@ impl<R: Runtime> Transport for Grpc<R> {
             stop: Arc::clone(&stop),
             sender: None,
             origin: origin.unwrap_or_else(|_| http::Uri::from_static("http://unknown")),
-            waiting: Vec::new(),
         };
         if let Some(before) = self.links[at].replace(fresh) {
             before.stop.raise(Level::Close);
@@ -331,7 +350,7 @@ impl<R: Runtime> Transport for Grpc<R> {
         if let Some(link) = self.take_link(link) {
             link.stop.raise(Level::Close);
         }
-        self.arrived.retain(|arrival| !matches!(arrival, Arrival::Link { link: of, .. } if *of == link));
+        self.arrived.retain(|(of, _)| *of != link);
         for slot in self.table.iter_mut() {
             if let Some(stream) = slot.stream.take_if(|stream| stream.side == Side::Opened(link)) {
                 stream.end(TonicStatus::cancelled(""));
@@ -345,9 +364,7 @@ impl<R: Runtime> Transport for Grpc<R> {
         let slot = self.table.insert(Stream::accepted(stream, offer.inbound, Arc::clone(&offer.pipe)));
         offer.pipe.attach(slot.waker.clone());
         // It may have something to say already, and has had nobody to wake.
-        if slot.signal.queue() {
-            self.round.push_back(stream.slot());
-        }
+        self.look_later(stream.slot());
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
@@ -380,16 +397,11 @@ impl<R: Runtime> Transport for Grpc<R> {
             Request { headers, path, streaming, frame_bytes_max: self.frame_bytes_max, origin, pipe: Arc::clone(&pipe) };
         let slot = self.table.insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
         pipe.attach(slot.waker.clone());
-        match self.link(link) {
-            Some(Link { sender: Some(_), .. }) => self.touch(stream),
-            Some(dialling) => dialling.waiting.push(stream),
-            // The link was lost, and the news of it have not been taken yet.
-            None => {
-                if let Some(stream) = self.table.remove(stream) {
-                    self.arrived.push_back(stream.unreachable(Cause::Lost));
-                    self.inbox.nudge();
-                }
-            }
+        if self.link(link).is_some() {
+            self.touch(stream);
+        } else if let Some(stream) = self.table.remove(stream) {
+            // It was lost just now, and the driver has not heard of it yet.
+            self.tell(link, stream.unreachable(Cause::Lost));
         }
     }
 
@@ -400,13 +412,8 @@ impl<R: Runtime> Transport for Grpc<R> {
     }
 
     fn credit(&mut self, stream: StreamId, bytes: u32) {
-        let Some(slot) = self.table.live(stream) else { return };
-        if let Some(stream) = slot.stream.as_deref_mut() {
-            stream.credit(bytes);
-        }
-        if slot.signal.queue() {
-            // Called in the midst of a turn, before the driver sleeps.
-            self.round.push_back(stream.slot());
+        if self.table.stream(stream).is_some_and(|stream| stream.credit(bytes)) {
+            self.look_later(stream.slot());
         }
     }
 
@@ -418,21 +425,27 @@ impl<R: Runtime> Transport for Grpc<R> {
     }
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        if let Some(stream) = self.table.remove(stream) {
-            stream.end(tonic_status(status));
+        match self.table.remove(stream) {
+            Some(stream) => stream.end(tonic_status(status)),
+            // Its own end may be on the way.
+            None => self.arrived.retain(|(_, arrival)| !matches!(arrival, Arrival::Ended { stream: of, .. } if *of == stream)),
         }
     }
 
     fn flush(&mut self) {
-        for id in std::mem::take(&mut self.dirty) {
-            let Some(slot) = self.table.slot(id.slot()) else { continue };
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for number in dirty.drain(..) {
+            let Some(slot) = self.table.slot(number) else { continue };
             slot.dirty = false;
             let Some(stream) = slot.stream.as_deref_mut() else { continue };
-            if stream.flush() {
-                wake(slot);
+            let look_again = stream.flush();
+            self.start(number);
+            if look_again {
+                self.look_later(number);
             }
-            self.start(id);
         }
+        // Nothing is marked while flushing: the list keeps its memory.
+        self.dirty = dirty;
     }
 }
 

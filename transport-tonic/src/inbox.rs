@@ -76,25 +76,33 @@ impl Inbox {
 
     /// Offers a call to the driver; or says why not.
     pub(crate) fn offer(&self, offer: Offer) -> Result<(), tonic::Status> {
-        {
-            let waiting = lock(&self.waiting);
+        let driver = {
+            let mut waiting = lock(&self.waiting);
             if waiting.closed {
                 return Err(tonic::Status::unavailable(codes::STOPPING));
             }
             if waiting.offers.len() >= self.offers_max {
                 return Err(tonic::Status::resource_exhausted(codes::BUSY));
             }
+            waiting.offers.push_back(offer);
+            waiting.driver.take()
+        };
+        if let Some(driver) = driver {
+            driver.wake();
         }
-        self.push(|waiting| waiting.offers.push_back(offer));
         Ok(())
+    }
+
+    /// Wakes the driver: it has something of its own to look at.
+    pub(crate) fn nudge(&self) {
+        self.push(|_| {});
     }
 
     pub(crate) fn link(&self, news: LinkNews) {
         self.push(|waiting| waiting.links.push_back(news));
     }
 
-    /// Takes everything; keeps `driver` to be woken if there is nothing and `idle` says that the
-    /// driver has nothing of its own either.
+    /// Adds everything to the queues of the driver; keeps `driver` to be woken if they are empty then.
     pub(crate) fn collect(
         &self,
         ready: &mut VecDeque<u32>,

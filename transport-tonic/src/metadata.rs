@@ -183,10 +183,10 @@ mod tests {
         for text in ["", "5", "S", "-1S", "+1S", "123456789S", "1x", "1 S"] {
             let mut map = HeaderMap::new();
             map.insert(TIMEOUT, HeaderValue::from_static(text));
-            assert_eq!(super::timeout(&map), None, "{text}");
+            assert_eq!(timeout(&map), None, "{text}");
         }
         let mut map = HeaderMap::new();
         map.insert(TIMEOUT, HeaderValue::from_static("2H"));
-        assert_eq!(super::timeout(&map), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout(&map), Some(Duration::from_secs(7_200)));
     }
 }

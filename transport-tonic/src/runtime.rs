@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use hyper::rt::{Executor, Read, Timer, Write};
 
 /// Tasks, timers and sockets of a runtime.
-pub trait Runtime: Clone + Send + Sync + 'static {
+pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// A connection as hyper reads and writes it.
     type Io: Read + Write + Unpin + Send + 'static;
     /// Timers as hyper asks for them.

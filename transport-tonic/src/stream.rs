@@ -90,6 +90,8 @@ pub(crate) struct Stream {
     held: Option<Bytes>,
     /// Bytes delivered and not credited.
     uncredited: usize,
+    /// The budget stood in the way of a frame.
+    out_of_credit: bool,
 }
 
 impl Stream {
@@ -106,6 +108,7 @@ impl Stream {
             look_again: false,
             held: None,
             uncredited: 0,
+            out_of_credit: false,
         }
     }
 
@@ -117,9 +120,9 @@ impl Stream {
         Self::new(id, Side::Opened(link), Inbound::Waiting(request), pipe)
     }
 
-    /// Whether its link is still being dialled.
-    pub(crate) const fn is_waiting(&self) -> bool {
-        matches!(self.inbound, Inbound::Waiting(_))
+    /// Whether it is to be opened on `link` and has not been.
+    pub(crate) fn is_waiting_for(&self, link: LinkId) -> bool {
+        self.side == Side::Opened(link) && matches!(self.inbound, Inbound::Waiting(_))
     }
 
     /// Sends the request of a waiting stream. Returns whether the answer was there at once.
@@ -206,14 +209,15 @@ impl Stream {
         }
     }
 
-    /// The link was refused or lost before the stream was opened on it.
+    /// The end of a stream whose link was refused or lost before it was opened there.
     pub(crate) fn unreachable(&self, cause: Cause) -> Arrival<Bytes> {
         ended(self.id, Code::Unavailable, cause, Bytes::from_static(codes::UNREACHABLE.as_bytes()))
     }
 
-    /// Returns credit for frames that were delivered.
-    pub(crate) fn credit(&mut self, bytes: u32) {
+    /// Returns credit for frames that were delivered. Returns whether the stream had to wait for it.
+    pub(crate) fn credit(&mut self, bytes: u32) -> bool {
         self.uncredited = self.uncredited.saturating_sub(bytes as usize);
+        std::mem::take(&mut self.out_of_credit)
     }
 
     /// The next thing that happened. `Idle` keeps the waker wherever something may yet happen.
@@ -264,6 +268,7 @@ impl Stream {
         }
         // An exhausted budget stops the reading; what is not read, HTTP/2 does not let the peer send.
         if self.uncredited >= bounds.receive_max {
+            self.out_of_credit = true;
             return Step::Idle;
         }
         let Inbound::Receiving(inbound) = &mut self.inbound else { return Step::Idle };
@@ -278,6 +283,7 @@ impl Stream {
     fn deliver(&mut self, frame: Bytes, bounds: &Bounds) -> Step {
         if self.uncredited > 0 && self.uncredited + frame.len() > bounds.receive_max {
             self.held = Some(frame);
+            self.out_of_credit = true;
             return Step::Idle;
         }
         self.uncredited += frame.len();

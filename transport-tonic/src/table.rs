@@ -63,6 +63,11 @@ impl Table {
         self.live(id)?.stream.take().map(|stream| *stream)
     }
 
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// Slots in their order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
         self.slots.iter_mut()

@@ -179,7 +179,9 @@ pub struct Stage<K: ActorKind> {
 
 impl<K: ActorKind> fmt::Debug for Stage<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stage").field("actors", &self.actors.len()).finish_non_exhaustive()
+        f.debug_struct("Stage")
+            .field("actors", &self.actors.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,7 +189,11 @@ impl<K: ActorKind> Stage<K> {
     /// An empty stage. `seed` masks the ids.
     #[must_use]
     pub fn new(kind: K, seed: u64) -> Self {
-        Self { kind, actors: HashMap::default(), seed }
+        Self {
+            kind,
+            actors: HashMap::default(),
+            seed,
+        }
     }
 
     /// Actors held.
@@ -217,7 +223,10 @@ impl<K: ActorKind> Stage<K> {
         match (outcome, job) {
             (None, _) => Outcome::Failed,
             (Some(()), Job::Load { .. } | Job::Replay { .. }) => Outcome::Loaded,
-            (Some(()), Job::Apply { .. }) => Outcome::Applied { record: &out.record, reply: &out.reply },
+            (Some(()), Job::Apply { .. }) => Outcome::Applied {
+                record: &out.record,
+                reply: &out.reply,
+            },
             (Some(()), Job::Get) => Outcome::Got { reply: &out.reply },
             (Some(()), Job::Snapshot) => Outcome::Snapshot { bytes: &out.state },
             (Some(()), Job::Drop) => Outcome::Dropped,
@@ -286,12 +295,27 @@ fn apply<A: Actor>(actor: &mut A, request: &[u8], out: &mut Output) -> Option<()
     let mut accepted = false;
     for message in &view.messages {
         let message: Any<'_> = message.ok()?;
-        let mut reply = Reply { type_url: &mut out.said_url, value: &mut out.said, said: false };
+        let mut reply = Reply {
+            type_url: &mut out.said_url,
+            value: &mut out.said,
+            said: false,
+        };
         let verdict = actor.apply(message, &mut reply);
         let said = reply.said && verdict.is_ok();
-        let shown = if said { Any { type_url: &out.said_url, value: &out.said } } else { message };
+        let shown = if said {
+            Any {
+                type_url: &out.said_url,
+                value: &out.said,
+            }
+        } else {
+            message
+        };
         let error = verdict.as_ref().err().map(|rejected| &*rejected.0);
-        let result = MutationResult { r#type: name_of(message.type_url), message: Some(shown), error };
+        let result = MutationResult {
+            r#type: name_of(message.type_url),
+            message: Some(shown),
+            error,
+        };
         put(&mut out.results, MUTATIONS, &result)?;
         if error.is_none() {
             accepted = true;
@@ -304,7 +328,14 @@ fn apply<A: Actor>(actor: &mut A, request: &[u8], out: &mut Output) -> Option<()
     out.state.clear();
     actor.state(&mut out.state);
     out.reply.clear();
-    put(&mut out.reply, STATE, &Any { type_url: actor.type_url(), value: &out.state })?;
+    put(
+        &mut out.reply,
+        STATE,
+        &Any {
+            type_url: actor.type_url(),
+            value: &out.state,
+        },
+    )?;
     out.reply.extend_from_slice(&out.results);
     Some(())
 }
@@ -315,7 +346,11 @@ fn replay<A: Actor>(actor: &mut A, request: &[u8], out: &mut Output) -> Option<(
     let mut view = ApplyRequest::default();
     view.decode(request).ok()?;
     for message in &view.messages {
-        let mut reply = Reply { type_url: &mut out.said_url, value: &mut out.said, said: false };
+        let mut reply = Reply {
+            type_url: &mut out.said_url,
+            value: &mut out.said,
+            said: false,
+        };
         actor.apply(message.ok()?, &mut reply).ok()?;
     }
     Some(())
@@ -324,7 +359,12 @@ fn replay<A: Actor>(actor: &mut A, request: &[u8], out: &mut Output) -> Option<(
 fn show<A: Actor>(actor: &A, out: &mut Output) -> Option<()> {
     out.state.clear();
     actor.state(&mut out.state);
-    let reply = GetReply { grain: Some(Any { type_url: actor.type_url(), value: &out.state }) };
+    let reply = GetReply {
+        grain: Some(Any {
+            type_url: actor.type_url(),
+            value: &out.state,
+        }),
+    };
     out.reply.clear();
     out.reply.resize(reply.encoded_len(), 0);
     reply.encode_to_slice(&mut out.reply).ok()?;
@@ -376,16 +416,27 @@ pub(crate) mod tests {
         fn load(&self, _: u64, snapshot: Option<&[u8]>) -> Result<Sum, Failed> {
             match snapshot {
                 None => Ok(Sum(0)),
-                Some(bytes) => bytes.try_into().map(|bytes| Sum(u64::from_le_bytes(bytes))).map_err(|_| Failed),
+                Some(bytes) => bytes
+                    .try_into()
+                    .map(|bytes| Sum(u64::from_le_bytes(bytes)))
+                    .map_err(|_| Failed),
             }
         }
     }
 
     /// An encoded `ApplyRequest` that adds `values`.
     pub(crate) fn adds(id: u64, values: &[u8]) -> Vec<u8> {
-        let messages: Vec<Any<'_>> =
-            values.iter().map(|value| Any { type_url: ADD, value: core::slice::from_ref(value) }).collect();
-        let request = ApplyRequest { id, messages: messages.as_slice() };
+        let messages: Vec<Any<'_>> = values
+            .iter()
+            .map(|value| Any {
+                type_url: ADD,
+                value: core::slice::from_ref(value),
+            })
+            .collect();
+        let request = ApplyRequest {
+            id,
+            messages: messages.as_slice(),
+        };
         let mut bytes = vec![0; request.encoded_len()];
         request.encode_to_slice(&mut bytes).unwrap();
         bytes
@@ -394,10 +445,17 @@ pub(crate) mod tests {
     #[test]
     fn an_actor_batch_is_not_all_or_nothing_and_the_record_holds_what_was_accepted() {
         let (mut stage, mut out) = (Stage::new(Sums, 9), Output::default());
-        assert_eq!(stage.perform(1, Job::Load { snapshot: None }, &mut out), Outcome::Loaded);
-        let Outcome::Applied { record, reply } =
-            stage.perform(1, Job::Apply { request: &adds(1, &[1, 0xff, 7]) }, &mut out)
-        else {
+        assert_eq!(
+            stage.perform(1, Job::Load { snapshot: None }, &mut out),
+            Outcome::Loaded
+        );
+        let Outcome::Applied { record, reply } = stage.perform(
+            1,
+            Job::Apply {
+                request: &adds(1, &[1, 0xff, 7]),
+            },
+            &mut out,
+        ) else {
             panic!()
         };
         assert_eq!(record, adds(1, &[1, 7]));
@@ -406,28 +464,68 @@ pub(crate) mod tests {
         let results: Vec<_> = result.mutations.iter().map(Result::unwrap).collect();
         assert_eq!(results.len(), 3);
         assert_eq!((results[0].r#type, results[0].error), ("test.Add", None));
-        assert_eq!(results[0].message, Some(Any { type_url: ADD, value: &[1] }));
+        assert_eq!(
+            results[0].message,
+            Some(Any {
+                type_url: ADD,
+                value: &[1]
+            })
+        );
         assert_eq!(results[1].error, Some("too much"));
-        assert_eq!(results[2].message, Some(Any { type_url: "x/test.Seven", value: &[8] }));
+        assert_eq!(
+            results[2].message,
+            Some(Any {
+                type_url: "x/test.Seven",
+                value: &[8]
+            })
+        );
     }
 
     #[test]
     fn an_actor_that_accepts_nothing_writes_no_record() {
         let (mut stage, mut out) = (Stage::new(Sums, 9), Output::default());
         stage.perform(1, Job::Load { snapshot: None }, &mut out);
-        let outcome = stage.perform(1, Job::Apply { request: &adds(1, &[0xff]) }, &mut out);
+        let outcome = stage.perform(
+            1,
+            Job::Apply {
+                request: &adds(1, &[0xff]),
+            },
+            &mut out,
+        );
         assert!(matches!(outcome, Outcome::Applied { record: [], reply } if !reply.is_empty()));
     }
 
     #[test]
     fn an_actor_replayed_from_snapshot_and_records_is_the_same() {
         let (mut stage, mut out) = (Stage::new(Sums, 9), Output::default());
-        stage.perform(1, Job::Load { snapshot: Some(&40_u64.to_le_bytes()) }, &mut out);
-        assert_eq!(stage.perform(1, Job::Replay { request: &adds(1, &[1, 1]) }, &mut out), Outcome::Loaded);
-        let Outcome::Snapshot { bytes } = stage.perform(1, Job::Snapshot, &mut out) else { panic!() };
+        stage.perform(
+            1,
+            Job::Load {
+                snapshot: Some(&40_u64.to_le_bytes()),
+            },
+            &mut out,
+        );
+        assert_eq!(
+            stage.perform(
+                1,
+                Job::Replay {
+                    request: &adds(1, &[1, 1])
+                },
+                &mut out
+            ),
+            Outcome::Loaded
+        );
+        let Outcome::Snapshot { bytes } = stage.perform(1, Job::Snapshot, &mut out) else {
+            panic!()
+        };
         assert_eq!(bytes, 42_u64.to_le_bytes());
-        let Outcome::Got { reply } = stage.perform(1, Job::Get, &mut out) else { panic!() };
-        assert_eq!(GetReply::parse(reply).unwrap().grain.unwrap().value, 42_u64.to_le_bytes());
+        let Outcome::Got { reply } = stage.perform(1, Job::Get, &mut out) else {
+            panic!()
+        };
+        assert_eq!(
+            GetReply::parse(reply).unwrap().grain.unwrap().value,
+            42_u64.to_le_bytes()
+        );
     }
 
     #[test]
@@ -439,7 +537,13 @@ pub(crate) mod tests {
             assert!(stage.is_empty());
         };
         fails(&mut stage, &mut out, Job::Get);
-        fails(&mut stage, &mut out, Job::Load { snapshot: Some(&[1]) });
+        fails(
+            &mut stage,
+            &mut out,
+            Job::Load {
+                snapshot: Some(&[1]),
+            },
+        );
         stage.perform(1, Job::Load { snapshot: None }, &mut out);
         fails(&mut stage, &mut out, Job::Replay { request: &refused });
         stage.perform(1, Job::Load { snapshot: None }, &mut out);

@@ -3,5 +3,6 @@
 pub mod actor;
 pub mod actors;
 pub mod client;
+pub mod directory;
 pub mod ownership;
 pub mod placement;

@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
+#[path = "../placement/mod.rs"]
+mod placement;

@@ -133,8 +133,6 @@ pub struct Net {
     presence: Vec<Presence>,
     conns: Numbered<Conn>,
     calls: Numbered<Call>,
-    /// By receiver and sender: when the last packet came through.
-    heard: Vec<Moment>,
     dice: Dice,
 }
 
@@ -154,15 +152,8 @@ impl Net {
             presence: vec![Presence::Silent; names.len()],
             conns: Numbered::default(),
             calls: Numbered::default(),
-            heard: vec![Moment::ZERO; names.len() * names.len()],
             dice: Dice::new(seed, "net"),
         }
-    }
-
-    /// When `node` last got a packet from `from`.
-    #[must_use]
-    pub fn last_heard(&self, node: usize, from: usize) -> Moment {
-        self.heard[node * self.names.len() + from]
     }
 
     /// A process listens from now on.
@@ -309,7 +300,7 @@ impl Net {
         match event {
             NetEvent::Knock(conn) => self.knock(at, conn, later),
             NetEvent::Answer(conn, event) => self.answer(at, conn, event, later, arrived),
-            NetEvent::Deliver { call, to, number, packet } => self.deliver(at, call, to, number, packet, arrived),
+            NetEvent::Deliver { call, to, number, packet } => self.deliver(call, to, number, packet, arrived),
             NetEvent::Notice(conn, end) => {
                 let Some(known) = self.conns.get(&conn.0) else { return };
                 if self.paths.is_cut(known.process(end.other()).node, known.process(end).node) {
@@ -370,7 +361,7 @@ impl Net {
         self.release(at, conn, later);
     }
 
-    fn deliver(&mut self, at: Moment, call: CallId, to: End, number: u32, packet: Packet, arrived: &mut Arrived) {
+    fn deliver(&mut self, call: CallId, to: End, number: u32, packet: Packet, arrived: &mut Arrived) {
         let Some(known) = self.calls.get_mut(&call.0) else { return };
         let Some(conn) = self.conns.get_mut(&known.conn.0) else { return };
         if conn.broken[to as usize] {
@@ -382,7 +373,7 @@ impl Net {
             return;
         }
         let process = conn.process(to);
-        self.heard[process.node * self.names.len() + conn.process(to.other()).node] = at;
+        let from = conn.process(to.other()).node;
         if number != known.delivered[to as usize] {
             known.early.push((to, number, packet));
             return;
@@ -391,7 +382,7 @@ impl Net {
         while let Some(packet) = next {
             known.delivered[to as usize] += 1;
             self.counts.packets += 1;
-            arrived.push((process, In::Call { call, conn: known.conn, packet }));
+            arrived.push((process, In::Call { call, conn: known.conn, from, packet }));
             let due = (to, known.delivered[to as usize]);
             let place = known.early.iter().position(|(end, number, _)| (*end, *number) == due);
             next = place.map(|place| known.early.swap_remove(place).2);

@@ -147,6 +147,8 @@ pub enum In {
         call: CallId,
         /// Its connection.
         conn: ConnId,
+        /// The node that sent it.
+        from: usize,
         /// What.
         packet: Packet,
     },

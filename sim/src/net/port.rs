@@ -107,11 +107,11 @@ impl SimTransport {
                     self.queue(conn, lost);
                 }
             }
-            In::Call { call, conn, packet: Packet::Open { method, header, timeout } } => {
+            In::Call { call, conn, packet: Packet::Open { method, header, timeout }, .. } => {
                 self.calls.insert(call.0, Known::Offered { conn, early: Vec::new() });
                 self.queue(conn, Arrival::Accepted { call, method, header, timeout });
             }
-            In::Call { call, conn, packet } => match self.calls.get_mut(&call.0) {
+            In::Call { call, conn, packet, .. } => match self.calls.get_mut(&call.0) {
                 Some(Known::Offered { early, .. }) => early.push(packet),
                 Some(Known::Bound(stream)) => {
                     let stream = *stream;

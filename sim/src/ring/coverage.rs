@@ -1,5 +1,10 @@
 //! What a batch of runs exercised. A batch that exercised too little proves nothing, and fails.
 
+use trefoil_core::ring::node::Ring;
+
+use crate::disk::DiskCounts;
+use crate::net::NetCounts;
+
 /// Counts of what happened; those of many runs are added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -66,6 +71,43 @@ impl Coverage {
             (count < minimum).then_some((*name, count, minimum))
         })
     }
+}
+
+/// What the machines of one process counted.
+#[must_use]
+pub fn of_ring(ring: &Ring) -> Coverage {
+    let (actors, directory) = (ring.actors().counters(), ring.directory().counters());
+    let mut coverage = Coverage::default();
+    for (name, count) in [
+        ("forwards", actors.forwarded),
+        ("fenced", actors.fenced),
+        ("evicted", actors.evicted),
+        ("snapshots", actors.snapshots),
+        ("retries joined or deduplicated", actors.joined + actors.duplicates),
+        ("claim conflicts", directory.contests_won + directory.contests_lost + directory.refused),
+    ] {
+        coverage.add(name, count);
+    }
+    coverage
+}
+
+/// What network and disk counted.
+#[must_use]
+pub fn of_world(net: &NetCounts, disk: &DiskCounts) -> Coverage {
+    let mut coverage = Coverage::default();
+    for (name, count) in [
+        ("stream resets", net.resets),
+        ("frames choked", net.choked),
+        ("packets stalled", net.stalled),
+        ("connections lost", net.lost),
+        ("dials refused", net.refused),
+        ("unknown outcomes", disk.unknown),
+        ("operations after death", disk.posthumous),
+        ("operations lost at death", disk.lost),
+    ] {
+        coverage.add(name, count);
+    }
+    coverage
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ use trefoil_core::storage::OwnerId;
 
 use super::ask::{Ask, Ran};
 use super::counter::Counters;
-use super::coverage::Coverage;
+use super::coverage::{self, Coverage};
 use super::invariants::{Invariant, Verdict};
 use super::plant::Bug;
-use super::run::Act;
+use super::faults::Act;
 use crate::dice::Dice;
 use crate::moment::Moment;
 use crate::net::Process;
@@ -115,21 +115,6 @@ impl RingSubject {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| known == name)
-    }
-
-    /// Adds up what the machines of a process counted.
-    pub fn count(&mut self, ring: &Ring) {
-        let (actors, directory) = (ring.actors().counters(), ring.directory().counters());
-        for (name, count) in [
-            ("forwards", actors.forwarded),
-            ("fenced", actors.fenced),
-            ("evicted", actors.evicted),
-            ("snapshots", actors.snapshots),
-            ("retries joined or deduplicated", actors.joined + actors.duplicates),
-            ("claim conflicts", directory.contests_won + directory.contests_lost + directory.refused),
-        ] {
-            self.coverage.add(name, count);
-        }
     }
 
     fn verdict(&mut self, at: Moment, invariant: Invariant, text: String) {
@@ -289,7 +274,7 @@ impl Subject for RingSubject {
     }
 
     fn died(&mut self, _: Moment, process: Process, engine: &Engine<Watch>) {
-        self.count(engine.machine().machine().machine());
+        self.coverage.merge(&coverage::of_ring(engine.machine().machine().machine()));
         self.lives[process.node] = None;
     }
 }

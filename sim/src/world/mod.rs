@@ -143,6 +143,8 @@ pub struct World<S: Subject> {
     seed: u64,
     dice: Dice,
     busy: Option<usize>,
+    /// By receiver and sender: when the last packet was taken.
+    heard: Vec<Moment>,
 }
 
 impl<S: Subject> World<S> {
@@ -151,6 +153,7 @@ impl<S: Subject> World<S> {
     pub fn new(subject: S, config: WorldConfig, seed: u64, trace: Trace) -> Self {
         let mut dice = Dice::new(seed, "world");
         let drift = i64::from(config.drift_ppm);
+        let heard = vec![Moment::ZERO; config.names.len() * config.names.len()];
         let nodes = config
             .names
             .iter()
@@ -172,6 +175,7 @@ impl<S: Subject> World<S> {
             seed,
             dice,
             busy: None,
+            heard,
         }
     }
 
@@ -208,6 +212,12 @@ impl<S: Subject> World<S> {
     #[must_use]
     pub const fn busy(&self) -> Option<usize> {
         self.busy
+    }
+
+    /// When `node` last took a packet that `from` had sent.
+    #[must_use]
+    pub fn last_heard(&self, node: usize, from: usize) -> Moment {
+        self.heard[node * self.nodes.len() + from]
     }
 
     /// Schedules something of the owner's.
@@ -396,6 +406,9 @@ impl<S: Subject> World<S> {
         let mut ear = Ear { subject: &mut self.subject, trace: &mut self.trace, at: now, process, follow: Vec::new() };
         match input {
             Input::Net(input) => {
+                if let In::Call { from, .. } = input {
+                    self.heard[process.node * self.config.names.len() + from] = now;
+                }
                 transport.take_in(input);
                 while let Poll::Ready(arrival) = transport.poll(&mut cx) {
                     engine.arrive(local, &arrival, transport, storage, &mut ear);

@@ -23,7 +23,10 @@ enum Next {
     /// The journal is replayed.
     Finished,
     /// The next record makes a job.
-    Record { at: usize, len: usize },
+    Record {
+        at: usize,
+        len: usize,
+    },
     /// An actor that was never written, or whose first record is the first of all.
     Fresh,
     Broken(Unreadable),
@@ -37,11 +40,17 @@ impl Actors {
         if actor.awaiting || self.held.timers.due(slot).is_some() {
             return;
         }
-        let what = InFlight { purpose: Purpose::Step, slot, generation: actor.generation };
+        let what = InFlight {
+            purpose: Purpose::Step,
+            slot,
+            generation: actor.generation,
+        };
         if self.submit(what, op, cx) {
             self.held.at_mut(slot).awaiting = true;
         } else {
-            self.held.timers.set(slot, cx.now + self.config.store_retry_delay);
+            self.held
+                .timers
+                .set(slot, cx.now + self.config.store_retry_delay);
         }
     }
 
@@ -53,7 +62,10 @@ impl Actors {
             self.counters.store_failures += 1;
             return self.fail(slot, STORE, cx);
         }
-        let delay = self.config.store_retry_delay.saturating_mul(1 << (actor.tries - 1).min(10));
+        let delay = self
+            .config
+            .store_retry_delay
+            .saturating_mul(1 << (actor.tries - 1).min(10));
         self.held.timers.set(slot, cx.now + delay);
     }
 
@@ -63,7 +75,15 @@ impl Actors {
         if self.plant == Some(ActorsPlant::ForgetFence) && actor.tries > 0 {
             return self.step(slot, Op::Tail { log: &log }, cx);
         }
-        self.step(slot, Op::Fence { log: &log, term, owner }, cx);
+        self.step(
+            slot,
+            Op::Fence {
+                log: &log,
+                term,
+                owner,
+            },
+            cx,
+        );
     }
 
     /// A step's operation is over.
@@ -80,7 +100,10 @@ impl Actors {
     }
 
     fn is_ours(&self, slot: u32, cx: &Lent<'_>) -> bool {
-        matches!(cx.ownership.resolve(self.held.at(slot).id), Route::Local | Route::Vacant)
+        matches!(
+            cx.ownership.resolve(self.held.at(slot).id),
+            Route::Local | Route::Vacant
+        )
     }
 
     fn fenced(&mut self, slot: u32, done: Done<'_>, cx: &mut Lent<'_>) {
@@ -88,7 +111,12 @@ impl Actors {
         let (id, term, owner) = (actor.id, actor.term, actor.owner);
         let forgot = self.plant == Some(ActorsPlant::ForgetFence);
         match done {
-            Done::Tail { term: t, owner: o, first, next } if forgot || (t, o) == (term, owner) => {
+            Done::Tail {
+                term: t,
+                owner: o,
+                first,
+                next,
+            } if forgot || (t, o) == (term, owner) => {
                 if first > next {
                     return self.again(slot, cx);
                 }
@@ -99,7 +127,8 @@ impl Actors {
                 let actor = self.held.at_mut(slot);
                 (actor.term, actor.owner) = (t, o);
                 (actor.claimed, actor.tries, actor.state) = (true, 0, State::Reading);
-                (actor.first, actor.read_from, actor.next, actor.durable) = (first, first, next, next);
+                (actor.first, actor.read_from, actor.next, actor.durable) =
+                    (first, first, next, next);
                 self.advance(slot, cx);
             }
             Done::Fenced { term: present } if present < u64::MAX - 1 => {
@@ -129,7 +158,15 @@ impl Actors {
             return self.advance(slot, cx);
         }
         let (log, from) = (journal::log(actor.id), actor.read_from);
-        self.step(slot, Op::Read { log: &log, from, bytes_max: self.config.read_bytes_max }, cx);
+        self.step(
+            slot,
+            Op::Read {
+                log: &log,
+                from,
+                bytes_max: self.config.read_bytes_max,
+            },
+            cx,
+        );
     }
 
     fn records(&mut self, slot: u32, done: Done<'_>, cx: &mut Lent<'_>) {
@@ -146,7 +183,9 @@ impl Actors {
                     actor.read_from = Records(&actor.chunk[actor.chunk_at..])
                         .iter()
                         .next()
-                        .map_or(actor.read_from, |(sequence, _)| sequence.max(actor.read_from));
+                        .map_or(actor.read_from, |(sequence, _)| {
+                            sequence.max(actor.read_from)
+                        });
                 }
                 self.advance(slot, cx);
             }
@@ -198,7 +237,14 @@ impl Actors {
                 }
                 (actor.loaded, actor.records_since, actor.bytes_since) = (true, 0, 0);
                 let state = at + 4 + bytes..at + len;
-                self.run(slot, Work::Load, |actor, _| Job::Load { snapshot: Some(&actor.chunk[state]) }, cx);
+                self.run(
+                    slot,
+                    Work::Load,
+                    |actor, _| Job::Load {
+                        snapshot: Some(&actor.chunk[state]),
+                    },
+                    cx,
+                );
             }
             Ok(Record::Mutations { request_id, .. }) => {
                 if let Some(id) = request_id {
@@ -207,7 +253,14 @@ impl Actors {
                 actor.records_since += 1;
                 actor.bytes_since += len as u64;
                 let request = at + 18..at + len;
-                self.run(slot, Work::Replay, |actor, _| Job::Replay { request: &actor.chunk[request] }, cx);
+                self.run(
+                    slot,
+                    Work::Replay,
+                    |actor, _| Job::Replay {
+                        request: &actor.chunk[request],
+                    },
+                    cx,
+                );
             }
             Err(unreadable) => self.fail(slot, Status::new(Code::Internal, unreadable.0), cx),
         }

@@ -14,7 +14,10 @@ fn deliver(origin: Origin, result: Result<&[u8], Status<'_>>, cx: &mut Lent<'_>)
         (Origin::Local(call), result) => (cx.up)(ActorsEvent::Answer { call, result }),
         (Origin::Stream(stream), Err(status)) => cx.io.end(stream, status),
         (Origin::Stream(stream), Ok(bytes)) => {
-            let sent = cx.io.frame(stream, bytes.len()).map(|frame| frame.copy_from_slice(bytes));
+            let sent = cx
+                .io
+                .frame(stream, bytes.len())
+                .map(|frame| frame.copy_from_slice(bytes));
             let status = match sent {
                 Ok(()) => Status::OK,
                 Err(Full) => Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
@@ -38,7 +41,11 @@ impl Actors {
         while let Some(follower) = self.calls.at(slot).followers.head() {
             self.unlink(follower);
             let origin = self.calls.at(follower).origin;
-            deliver(origin, result.map(|()| self.calls.at(slot).reply.as_slice()), cx);
+            deliver(
+                origin,
+                result.map(|()| self.calls.at(slot).reply.as_slice()),
+                cx,
+            );
             self.free_call(follower);
         }
     }
@@ -51,7 +58,12 @@ impl Actors {
         let call = self.calls.at_mut(slot);
         if let Some(id) = call.request_id {
             let dedupe = &mut self.held.at_mut(actor).dedupe;
-            dedupe.keep(id, &mut call.reply, self.config.answers_bytes_max, self.config.dedupe_ids);
+            dedupe.keep(
+                id,
+                &mut call.reply,
+                self.config.answers_bytes_max,
+                self.config.dedupe_ids,
+            );
         }
         self.free_call(slot);
     }
@@ -66,7 +78,8 @@ impl Actors {
             return;
         }
         if let Phase::Forwarded { stream, .. } = phase {
-            cx.io.end(stream, Status::new(Code::Cancelled, codes::DEADLINE));
+            cx.io
+                .end(stream, Status::new(Code::Cancelled, codes::DEADLINE));
         }
         self.unlink(slot);
         self.free_call(slot);
@@ -144,7 +157,10 @@ impl Actors {
     /// Puts a call back to the front of an actor's mailbox.
     pub(super) fn put_back(&mut self, slot: u32, actor: u32) {
         self.occupy(slot, actor, Phase::Queued);
-        self.held.at_mut(actor).mailbox.push_front(&mut self.calls.slots, slot);
+        self.held
+            .at_mut(actor)
+            .mailbox
+            .push_front(&mut self.calls.slots, slot);
     }
 
     fn occupy(&mut self, slot: u32, actor: u32, phase: Phase) {

@@ -127,10 +127,21 @@ pub(super) fn tag(slot: u32, side: Side) -> Tag {
 
 impl Calls {
     pub(super) fn new(calls_max: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), timers: Timers::new(0), calls_max, request_bytes: 0 }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            timers: Timers::new(0),
+            calls_max,
+            request_bytes: 0,
+        }
     }
 
-    pub(super) fn insert(&mut self, origin: Origin, verb: Verb, deadline: Option<Instant>) -> Result<u32, Full> {
+    pub(super) fn insert(
+        &mut self,
+        origin: Origin,
+        verb: Verb,
+        deadline: Option<Instant>,
+    ) -> Result<u32, Full> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if (self.slots.len() as u32) < self.calls_max => {
@@ -141,8 +152,20 @@ impl Calls {
         };
         let call = &mut self.slots[slot as usize];
         let generation = call.generation.wrapping_add(1);
-        let (request, reply) = (core::mem::take(&mut call.request), core::mem::take(&mut call.reply));
-        *call = Call { generation, live: true, origin, verb, deadline, request, reply, ..Call::blank() };
+        let (request, reply) = (
+            core::mem::take(&mut call.request),
+            core::mem::take(&mut call.reply),
+        );
+        *call = Call {
+            generation,
+            live: true,
+            origin,
+            verb,
+            deadline,
+            request,
+            reply,
+            ..Call::blank()
+        };
         self.arm(slot);
         Ok(slot)
     }
@@ -189,7 +212,9 @@ impl Calls {
 
     /// Whether the slot is still in that use.
     pub(super) fn is_live(&self, slot: u32, generation: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|call| call.live && call.generation == generation)
+        self.slots
+            .get(slot as usize)
+            .is_some_and(|call| call.live && call.generation == generation)
     }
 
     /// Sets when the call's present place wants to hear of it.
@@ -209,7 +234,8 @@ impl Calls {
 
     pub(super) fn own_deadline(&self, slot: u32) -> Option<Instant> {
         let call = &self.slots[slot as usize];
-        call.deadline.filter(|_| matches!(call.origin, Origin::Local(_)))
+        call.deadline
+            .filter(|_| matches!(call.origin, Origin::Local(_)))
     }
 
     /// Nobody waits for the answer any more.

@@ -133,7 +133,10 @@ impl ActorsConfig {
                 return Err(ActorsConfigError::Zero(name));
             }
         }
-        for (name, value) in [("calls_max", self.calls_max), ("actors_max", self.actors_max)] {
+        for (name, value) in [
+            ("calls_max", self.calls_max),
+            ("actors_max", self.actors_max),
+        ] {
             if value > 1 << 24 {
                 return Err(ActorsConfigError::TooMany(name));
             }
@@ -167,9 +170,21 @@ mod tests {
             change(&mut config);
             config.check().unwrap_err()
         };
-        assert_eq!(broken(|c| c.calls_max = 0), ActorsConfigError::Zero("calls_max"));
-        assert_eq!(broken(|c| c.actors_max = u32::MAX), ActorsConfigError::TooMany("actors_max"));
-        assert_eq!(broken(|c| c.dedupe_ids = 70_000), ActorsConfigError::TooManyRequestIds);
-        assert_eq!(broken(|c| c.idle_timeout = Duration::ZERO), ActorsConfigError::NoTime("idle_timeout"));
+        assert_eq!(
+            broken(|c| c.calls_max = 0),
+            ActorsConfigError::Zero("calls_max")
+        );
+        assert_eq!(
+            broken(|c| c.actors_max = u32::MAX),
+            ActorsConfigError::TooMany("actors_max")
+        );
+        assert_eq!(
+            broken(|c| c.dedupe_ids = 70_000),
+            ActorsConfigError::TooManyRequestIds
+        );
+        assert_eq!(
+            broken(|c| c.idle_timeout = Duration::ZERO),
+            ActorsConfigError::NoTime("idle_timeout")
+        );
     }
 }

@@ -38,7 +38,11 @@ impl Dedupe {
 
     /// The answer request `id` got, if it is still held.
     pub(super) fn answer(&self, id: u128) -> Option<&[u8]> {
-        self.answers.iter().rev().find(|(known, _)| *known == id).map(|(_, bytes)| bytes.as_slice())
+        self.answers
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == id)
+            .map(|(_, bytes)| bytes.as_slice())
     }
 
     /// Keeps the answer of request `id`, which was given. The buffer is taken and one that is no
@@ -49,14 +53,19 @@ impl Dedupe {
             return;
         }
         let mut spare = Vec::new();
-        while self.answers.len() >= count_max as usize || self.answer_bytes + answer.len() > bytes_max {
-            let Some((_, oldest)) = self.answers.pop_front() else { break };
+        while self.answers.len() >= count_max as usize
+            || self.answer_bytes + answer.len() > bytes_max
+        {
+            let Some((_, oldest)) = self.answers.pop_front() else {
+                break;
+            };
             self.answer_bytes -= oldest.len();
             spare = oldest;
         }
         spare.clear();
         self.answer_bytes += answer.len();
-        self.answers.push_back((id, core::mem::replace(answer, spare)));
+        self.answers
+            .push_back((id, core::mem::replace(answer, spare)));
     }
 
     /// The remembered ids, oldest first.

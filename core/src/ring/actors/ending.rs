@@ -42,7 +42,11 @@ impl Actors {
     }
 
     pub(super) fn route_or_free(&mut self, call: u32, cx: &mut Lent<'_>) {
-        if self.is_unwanted(call) { self.free_call(call) } else { self.route(call, cx) }
+        if self.is_unwanted(call) {
+            self.free_call(call)
+        } else {
+            self.route(call, cx)
+        }
     }
 
     /// Another owner has the log: what was not run is routed again when its claim has had time to
@@ -76,7 +80,11 @@ impl Actors {
 
     fn first_of(&self, slot: u32, phase: Phase) -> Option<u32> {
         let actor = self.held.at(slot);
-        if phase == Phase::Held { actor.held.head() } else { actor.mailbox.head() }
+        if phase == Phase::Held {
+            actor.held.head()
+        } else {
+            actor.mailbox.head()
+        }
     }
 
     /// The actor's code failed: its memory goes, what is appended stays, the next call loads it.
@@ -109,16 +117,25 @@ impl Actors {
     /// were made under, so that none of them can land any more, and the tail tells which did.
     pub(super) fn settled(&mut self, slot: u32, done: Done<'_>, cx: &mut Lent<'_>) {
         let actor = self.held.at(slot);
-        let (own, submitted, durable) = (actor.term.saturating_add(1), actor.submitted(), actor.durable);
+        let (own, submitted, durable) = (
+            actor.term.saturating_add(1),
+            actor.submitted(),
+            actor.durable,
+        );
         let is_own = |term: u64, owner: OwnerId| term == own && owner == actor.owner;
         match done {
-            Done::Tail { term, owner, next, .. } if is_own(term, owner) => {
+            Done::Tail {
+                term, owner, next, ..
+            } if is_own(term, owner) => {
                 if next < durable || next > submitted {
                     return self.lose(slot, cx);
                 }
                 let actor = self.held.at_mut(slot);
                 (actor.term, actor.tries, actor.durable) = (own, 0, next);
-                let landed = actor.appends.iter().rfind(|append| append.snapshot && append.sequence < next);
+                let landed = actor
+                    .appends
+                    .iter()
+                    .rfind(|append| append.snapshot && append.sequence < next);
                 let snapshot = landed.map(|append| append.sequence);
                 actor.appends.clear();
                 if let Some(sequence) = snapshot {

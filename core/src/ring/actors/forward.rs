@@ -67,8 +67,16 @@ impl Actors {
             written = written.and_then(|()| header.push(identity::REQUEST, &digits));
         }
         let owner = tag(slot, Side::Owner);
-        let opened =
-            written.and_then(|()| cx.io.open(node, method, Class::Bulk, header.finish(), call.deadline, owner));
+        let opened = written.and_then(|()| {
+            cx.io.open(
+                node,
+                method,
+                Class::Bulk,
+                header.finish(),
+                call.deadline,
+                owner,
+            )
+        });
         let Ok(stream) = opened else {
             return self.refuse(slot, Code::ResourceExhausted, codes::BUSY, cx);
         };
@@ -88,7 +96,13 @@ impl Actors {
     }
 
     /// Something came from the owner.
-    pub(super) fn owner_says(&mut self, slot: u32, stream: StreamId, event: StreamIn<'_>, cx: &mut Lent<'_>) {
+    pub(super) fn owner_says(
+        &mut self,
+        slot: u32,
+        stream: StreamId,
+        event: StreamIn<'_>,
+        cx: &mut Lent<'_>,
+    ) {
         match event {
             StreamIn::Header(header) => self.recognize(slot, header),
             StreamIn::Frame(bytes) => {
@@ -124,12 +138,16 @@ impl Actors {
     }
 
     fn knows(&self, node: NodeId) -> bool {
-        self.ours.get(node.0 as usize / 64).is_some_and(|word| word & (1 << (node.0 % 64)) != 0)
+        self.ours
+            .get(node.0 as usize / 64)
+            .is_some_and(|word| word & (1 << (node.0 % 64)) != 0)
     }
 
     fn forwarded(&mut self, slot: u32, status: Status<'_>, cx: &mut Lent<'_>) {
         let call = self.calls.at(slot);
-        let Phase::Forwarded { node, .. } = call.phase else { return };
+        let Phase::Forwarded { node, .. } = call.phase else {
+            return;
+        };
         let (verb, retried, replied) = (call.verb, call.retried, call.replied);
         if status.is_ok() {
             let broken = Status::new(Code::Internal, codes::NOT_ONE_MESSAGE);
@@ -160,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_request_id_is_32_digits_and_zero_is_none() {
-        assert_eq!(request_id(b"0000000000000000000000000000002a"), Some(Some(42)));
+        assert_eq!(
+            request_id(b"0000000000000000000000000000002a"),
+            Some(Some(42))
+        );
         assert_eq!(request_id(&[b'0'; 32]), Some(None));
         assert_eq!(request_id(b"2a"), None);
         assert_eq!(request_id(b"+000000000000000000000000000002a"), None);

@@ -167,7 +167,9 @@ impl Actor {
 
     /// Whether an append is out whose outcome has not come.
     pub(super) fn in_flight(&self) -> bool {
-        self.appends.iter().any(|append| append.outcome == Outcome::InFlight)
+        self.appends
+            .iter()
+            .any(|append| append.outcome == Outcome::InFlight)
     }
 
     /// Whether nothing is to be done but to wait for calls.
@@ -225,7 +227,11 @@ impl Held {
     }
 
     pub(super) fn find(&self, id: u64) -> Option<u32> {
-        self.by_id.find(hash(self.seed, id), |slot| self.slots[*slot as usize].id == id).copied()
+        self.by_id
+            .find(hash(self.seed, id), |slot| {
+                self.slots[*slot as usize].id == id
+            })
+            .copied()
     }
 
     pub(super) fn live(&self) -> u32 {
@@ -248,7 +254,9 @@ impl Held {
         actor.id = id;
         actor.owner = owner;
         let (slots, seed) = (&self.slots, self.seed);
-        self.by_id.insert_unique(hash(seed, id), slot, |slot| hash(seed, slots[*slot as usize].id));
+        self.by_id.insert_unique(hash(seed, id), slot, |slot| {
+            hash(seed, slots[*slot as usize].id)
+        });
         Some(slot)
     }
 
@@ -269,7 +277,10 @@ impl Held {
             unsent: kept(&mut actor.unsent),
             ..blank
         };
-        if let Ok(entry) = self.by_id.find_entry(hash(self.seed, id), |known| *known == slot) {
+        if let Ok(entry) = self
+            .by_id
+            .find_entry(hash(self.seed, id), |known| *known == slot)
+        {
             entry.remove();
         }
         self.free.push(slot);
@@ -306,5 +317,9 @@ impl Held {
 pub(super) fn kept(buffer: &mut Vec<u8>) -> Vec<u8> {
     let mut buffer = core::mem::take(buffer);
     buffer.clear();
-    if buffer.capacity() > KEPT_BYTES { Vec::new() } else { buffer }
+    if buffer.capacity() > KEPT_BYTES {
+        Vec::new()
+    } else {
+        buffer
+    }
 }

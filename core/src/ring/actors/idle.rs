@@ -24,7 +24,11 @@ impl Actors {
     }
 
     fn call_due(&mut self, slot: u32, cx: &mut Lent<'_>) {
-        if self.calls.own_deadline(slot).is_some_and(|deadline| deadline <= cx.now) {
+        if self
+            .calls
+            .own_deadline(slot)
+            .is_some_and(|deadline| deadline <= cx.now)
+        {
             return self.deadline_passed(slot, cx);
         }
         match self.calls.at(slot).phase {
@@ -49,7 +53,10 @@ impl Actors {
     fn deadline_passed(&mut self, slot: u32, cx: &mut Lent<'_>) {
         let status = Status::new(Code::DeadlineExceeded, codes::DEADLINE);
         if let super::Origin::Local(call) = self.calls.at(slot).origin {
-            (cx.up)(ActorsEvent::Answer { call, result: Err(status) });
+            (cx.up)(ActorsEvent::Answer {
+                call,
+                result: Err(status),
+            });
         }
         self.abandon(slot, cx);
     }
@@ -58,7 +65,10 @@ impl Actors {
         if self.drain.is_some() {
             return;
         }
-        self.drain = Some(Drain { early: self.calls.live(), told: false });
+        self.drain = Some(Drain {
+            early: self.calls.live(),
+            told: false,
+        });
         for slot in self.held.live_slots() {
             let actor = self.held.at(slot);
             if actor.live && actor.state != State::Ending {
@@ -69,7 +79,11 @@ impl Actors {
 
     pub(super) fn tell_if_drained(&mut self, cx: &mut Lent<'_>) {
         let held = self.held.live();
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.early == 0 && held == 0 && !drain.told) {
+        if let Some(drain) = self
+            .drain
+            .as_mut()
+            .filter(|drain| drain.early == 0 && held == 0 && !drain.told)
+        {
             drain.told = true;
             (cx.up)(ActorsEvent::Drained);
         }

@@ -26,8 +26,14 @@ pub(super) fn log(id: u64) -> [u8; 9] {
 /// A record of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record<'a> {
-    Mutations { request_id: Option<u128>, request: &'a [u8] },
-    Snapshot { ids: &'a [u8], state: &'a [u8] },
+    Mutations {
+        request_id: Option<u128>,
+        request: &'a [u8],
+    },
+    Snapshot {
+        ids: &'a [u8],
+        state: &'a [u8],
+    },
 }
 
 /// Why a record cannot be read: the message its callers get.
@@ -38,22 +44,35 @@ pub(super) struct Unreadable(pub(super) &'static str);
 pub(super) const UNKNOWN_VERSION: Unreadable =
     Unreadable("TF-R08: the actor's journal holds a record of a version this node does not know");
 /// The record is no record.
-pub(super) const CORRUPT: Unreadable = Unreadable("TF-R08: the actor's journal holds a record that cannot be read");
+pub(super) const CORRUPT: Unreadable =
+    Unreadable("TF-R08: the actor's journal holds a record that cannot be read");
 /// The log was trimmed and holds no snapshot.
-pub(super) const NO_BEGINNING: Unreadable = Unreadable("TF-R08: the actor's journal has lost its beginning");
+pub(super) const NO_BEGINNING: Unreadable =
+    Unreadable("TF-R08: the actor's journal has lost its beginning");
 
 pub(super) fn read(bytes: &[u8]) -> Result<Record<'_>, Unreadable> {
-    let Some((head, body)) = bytes.split_first_chunk::<2>() else { return Err(CORRUPT) };
+    let Some((head, body)) = bytes.split_first_chunk::<2>() else {
+        return Err(CORRUPT);
+    };
     match *head {
         [VERSION, MUTATIONS] => {
-            let Some((id, request)) = body.split_first_chunk::<16>() else { return Err(CORRUPT) };
+            let Some((id, request)) = body.split_first_chunk::<16>() else {
+                return Err(CORRUPT);
+            };
             let id = u128::from_le_bytes(*id);
-            Ok(Record::Mutations { request_id: (id != 0).then_some(id), request })
+            Ok(Record::Mutations {
+                request_id: (id != 0).then_some(id),
+                request,
+            })
         }
         [VERSION, SNAPSHOT] => {
-            let Some((count, rest)) = body.split_first_chunk::<2>() else { return Err(CORRUPT) };
+            let Some((count, rest)) = body.split_first_chunk::<2>() else {
+                return Err(CORRUPT);
+            };
             let len = 16 * usize::from(u16::from_le_bytes(*count));
-            let Some((ids, state)) = rest.split_at_checked(len) else { return Err(CORRUPT) };
+            let Some((ids, state)) = rest.split_at_checked(len) else {
+                return Err(CORRUPT);
+            };
             Ok(Record::Snapshot { ids, state })
         }
         [VERSION, _] => Err(CORRUPT),
@@ -68,7 +87,9 @@ pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
 
 /// The request ids of a snapshot, oldest first.
 pub(super) fn ids(bytes: &[u8]) -> impl Iterator<Item = u128> {
-    bytes.chunks_exact(16).filter_map(|id| Some(u128::from_le_bytes(id.try_into().ok()?)))
+    bytes
+        .chunks_exact(16)
+        .filter_map(|id| Some(u128::from_le_bytes(id.try_into().ok()?)))
 }
 
 pub(super) fn write_mutations(out: &mut Vec<u8>, request_id: Option<u128>, request: &[u8]) {
@@ -79,7 +100,11 @@ pub(super) fn write_mutations(out: &mut Vec<u8>, request_id: Option<u128>, reque
 }
 
 /// `ids` has at most 65,535 elements: the configuration sees to it.
-pub(super) fn write_snapshot(out: &mut Vec<u8>, ids: impl ExactSizeIterator<Item = u128>, state: &[u8]) {
+pub(super) fn write_snapshot(
+    out: &mut Vec<u8>,
+    ids: impl ExactSizeIterator<Item = u128>,
+    state: &[u8],
+) {
     out.clear();
     out.extend_from_slice(&[VERSION, SNAPSHOT]);
     out.extend_from_slice(&(ids.len() as u16).to_le_bytes());
@@ -97,11 +122,25 @@ mod tests {
     fn journal_records_come_back() {
         let mut out = Vec::new();
         write_mutations(&mut out, Some(7), b"abc");
-        assert_eq!(read(&out), Ok(Record::Mutations { request_id: Some(7), request: b"abc" }));
+        assert_eq!(
+            read(&out),
+            Ok(Record::Mutations {
+                request_id: Some(7),
+                request: b"abc"
+            })
+        );
         write_mutations(&mut out, None, b"");
-        assert_eq!(read(&out), Ok(Record::Mutations { request_id: None, request: b"" }));
+        assert_eq!(
+            read(&out),
+            Ok(Record::Mutations {
+                request_id: None,
+                request: b""
+            })
+        );
         write_snapshot(&mut out, [3, 4].into_iter(), b"state");
-        let Ok(Record::Snapshot { ids: bytes, state }) = read(&out) else { panic!() };
+        let Ok(Record::Snapshot { ids: bytes, state }) = read(&out) else {
+            panic!()
+        };
         assert!(ids(bytes).eq([3, 4]));
         assert_eq!(state, b"state");
         assert!(is_snapshot(&out));

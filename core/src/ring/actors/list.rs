@@ -11,7 +11,10 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) const FREE: Self = Self { prev: NONE, next: NONE };
+    pub(super) const FREE: Self = Self {
+        prev: NONE,
+        next: NONE,
+    };
 }
 
 pub(super) trait Linked {
@@ -27,18 +30,29 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE };
+    pub(super) const EMPTY: Self = Self {
+        head: NONE,
+        tail: NONE,
+    };
 
     pub(super) const fn is_empty(self) -> bool {
         self.head == NONE
     }
 
     pub(super) const fn head(self) -> Option<u32> {
-        if self.head == NONE { None } else { Some(self.head) }
+        if self.head == NONE {
+            None
+        } else {
+            Some(self.head)
+        }
     }
 
     pub(super) const fn tail(self) -> Option<u32> {
-        if self.tail == NONE { None } else { Some(self.tail) }
+        if self.tail == NONE {
+            None
+        } else {
+            Some(self.tail)
+        }
     }
 
     /// The slot behind `at`.
@@ -48,7 +62,10 @@ impl List {
     }
 
     pub(super) fn push_back<T: Linked>(&mut self, items: &mut [T], at: u32) {
-        *items[at as usize].links_mut() = Links { prev: self.tail, next: NONE };
+        *items[at as usize].links_mut() = Links {
+            prev: self.tail,
+            next: NONE,
+        };
         if self.tail == NONE {
             self.head = at;
         } else {
@@ -58,7 +75,10 @@ impl List {
     }
 
     pub(super) fn push_front<T: Linked>(&mut self, items: &mut [T], at: u32) {
-        *items[at as usize].links_mut() = Links { prev: NONE, next: self.head };
+        *items[at as usize].links_mut() = Links {
+            prev: NONE,
+            next: self.head,
+        };
         if self.head == NONE {
             self.tail = at;
         } else {
@@ -110,7 +130,9 @@ mod tests {
         let mut model: VecDeque<u32> = VecDeque::new();
         let mut x = 9_u64;
         for _ in 0..20_000 {
-            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = (x >> 40) as u32 % 16;
             if model.contains(&at) {
                 list.remove(&mut items, at);
@@ -122,7 +144,10 @@ mod tests {
                 list.push_front(&mut items, at);
                 model.push_front(at);
             }
-            assert_eq!((list.head(), list.tail()), (model.front().copied(), model.back().copied()));
+            assert_eq!(
+                (list.head(), list.tail()),
+                (model.front().copied(), model.back().copied())
+            );
             let mut walked = Vec::new();
             let mut next = list.head();
             while let Some(at) = next {

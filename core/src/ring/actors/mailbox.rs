@@ -95,7 +95,11 @@ impl Actors {
             }
             if actor.dedupe.knows(id) {
                 self.counters.duplicates += 1;
-                return self.finish(call, Err(Status::new(Code::AlreadyExists, codes::APPLIED_BEFORE)), cx);
+                return self.finish(
+                    call,
+                    Err(Status::new(Code::AlreadyExists, codes::APPLIED_BEFORE)),
+                    cx,
+                );
             }
         }
         self.unlink(call);
@@ -123,13 +127,21 @@ impl Actors {
             Work::Load | Work::Replay | Work::Snapshot | Work::Drop => &[],
         };
         let job = job(actor, request);
-        (cx.up)(ActorsEvent::Run { ticket: Ticket(ticket), id: actor.id, job });
+        (cx.up)(ActorsEvent::Run {
+            ticket: Ticket(ticket),
+            id: actor.id,
+            job,
+        });
     }
 
     /// The runtime has done a job. A ticket that is not the present one is ignored.
     pub(super) fn ran(&mut self, ticket: Ticket, outcome: actor::Outcome<'_>, cx: &mut Lent<'_>) {
         let slot = (ticket.0 >> 32) as u32;
-        let running = self.held.slots.get_mut(slot as usize).filter(|actor| actor.live);
+        let running = self
+            .held
+            .slots
+            .get_mut(slot as usize)
+            .filter(|actor| actor.live);
         let Some(work) = running.and_then(|actor| match actor.running {
             Some((own, work)) if own == ticket.0 => {
                 actor.running = None;
@@ -147,7 +159,11 @@ impl Actors {
                 // Nothing of it was appended, so it can run elsewhere.
                 let lost = self.held.at(slot).lost;
                 self.unlink(call);
-                if lost { self.moved(call, cx) } else { self.route_or_free(call, cx) }
+                if lost {
+                    self.moved(call, cx)
+                } else {
+                    self.route_or_free(call, cx)
+                }
                 self.conclude(slot, cx);
             }
             (_, _) if ending => self.conclude(slot, cx),
@@ -201,7 +217,9 @@ impl Actors {
         entry.reply.clear();
         entry.reply.extend_from_slice(reply);
         entry.after = after;
-        if self.held.at(slot).durable >= after || self.plant == Some(ActorsPlant::AnswerBeforeDurable) {
+        if self.held.at(slot).durable >= after
+            || self.plant == Some(ActorsPlant::AnswerBeforeDurable)
+        {
             return self.finish_well(call, cx);
         }
         self.unlink(call);
@@ -224,21 +242,40 @@ impl Actors {
     /// for those before it.
     fn send_unsent(&mut self, slot: u32, cx: &mut Lent<'_>) -> bool {
         let actor = self.held.at_mut(slot);
-        let Some(snapshot) = actor.unsent_kind else { return true };
-        let (log, sequence, generation) = (journal::log(actor.id), actor.next - 1, actor.generation);
+        let Some(snapshot) = actor.unsent_kind else {
+            return true;
+        };
+        let (log, sequence, generation) =
+            (journal::log(actor.id), actor.next - 1, actor.generation);
         let payload = core::mem::take(&mut actor.unsent);
         let (term, owner) = (actor.term, actor.owner);
-        let what = InFlight { purpose: Purpose::Append { sequence }, slot, generation };
-        let op = Op::Append { log: &log, term, owner, expected: sequence, payload: &payload };
+        let what = InFlight {
+            purpose: Purpose::Append { sequence },
+            slot,
+            generation,
+        };
+        let op = Op::Append {
+            log: &log,
+            term,
+            owner,
+            expected: sequence,
+            payload: &payload,
+        };
         let sent = self.submit(what, op, cx);
         let actor = self.held.at_mut(slot);
         actor.unsent = payload;
         if sent {
             actor.unsent_kind = None;
-            actor.appends.push_back(Append { sequence, outcome: Outcome::InFlight, snapshot });
+            actor.appends.push_back(Append {
+                sequence,
+                outcome: Outcome::InFlight,
+                snapshot,
+            });
             self.held.timers.cancel(slot);
         } else {
-            self.held.timers.set(slot, cx.now + self.config.store_retry_delay);
+            self.held
+                .timers
+                .set(slot, cx.now + self.config.store_retry_delay);
         }
         sent
     }
@@ -246,9 +283,19 @@ impl Actors {
     /// An append is over.
     pub(super) fn appended(&mut self, slot: u32, sequence: u64, done: Done<'_>, cx: &mut Lent<'_>) {
         let actor = self.held.at_mut(slot);
-        let Some(append) = actor.appends.iter_mut().find(|append| append.sequence == sequence) else { return };
+        let Some(append) = actor
+            .appends
+            .iter_mut()
+            .find(|append| append.sequence == sequence)
+        else {
+            return;
+        };
         let durable = matches!(done, Done::Durable { sequence: s } if s == sequence);
-        append.outcome = if durable { Outcome::Durable } else { Outcome::Unproved };
+        append.outcome = if durable {
+            Outcome::Durable
+        } else {
+            Outcome::Unproved
+        };
         self.prove(slot, cx);
         self.release_held(slot, cx);
         let refused = matches!(done, Done::Fenced { .. } | Done::Conflict { .. });
@@ -271,7 +318,12 @@ impl Actors {
     fn prove(&mut self, slot: u32, cx: &mut Lent<'_>) {
         loop {
             let actor = self.held.at_mut(slot);
-            let Some(append) = actor.appends.front().copied().filter(|a| a.outcome == Outcome::Durable) else {
+            let Some(append) = actor
+                .appends
+                .front()
+                .copied()
+                .filter(|a| a.outcome == Outcome::Durable)
+            else {
                 return;
             };
             actor.appends.pop_front();
@@ -297,8 +349,21 @@ impl Actors {
     /// snapshot trims for this one.
     pub(super) fn trim(&mut self, slot: u32, before: u64, cx: &mut Lent<'_>) {
         let actor = self.held.at(slot);
-        let what = InFlight { purpose: Purpose::Trim, slot, generation: actor.generation };
+        let what = InFlight {
+            purpose: Purpose::Trim,
+            slot,
+            generation: actor.generation,
+        };
         let log = journal::log(actor.id);
-        self.submit(what, Op::Trim { log: &log, term: actor.term, owner: actor.owner, before }, cx);
+        self.submit(
+            what,
+            Op::Trim {
+                log: &log,
+                term: actor.term,
+                owner: actor.owner,
+                before,
+            },
+            cx,
+        );
     }
 }

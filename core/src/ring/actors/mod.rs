@@ -31,6 +31,7 @@ mod ending;
 mod forward;
 mod held;
 mod idle;
+mod interface;
 mod journal;
 mod list;
 mod mailbox;
@@ -44,9 +45,11 @@ use alloc::vec::Vec;
 use self::calls::{Calls, OP_BIT, Origin, Phase, Side, Verb, tag};
 pub use self::config::{ActorsConfig, ActorsConfigError};
 use self::held::{Held, Leaving};
+pub use self::interface::{
+    ActorsBusy, ActorsCommand, ActorsCounters, ActorsEvent, ActorsPlant, Ticket,
+};
 use self::list::List;
 use self::ops::{InFlight, Ops, Purpose};
-use super::actor::{Job, Outcome};
 use super::ownership::Ownership;
 use crate::codes;
 use crate::header::Header;
@@ -62,148 +65,6 @@ use crate::time::{Instant, earliest};
 
 /// Top byte of this machine's tags.
 pub const MACHINE: u8 = 3;
-
-/// Names one run of one job; good for one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
-
-/// What the layer above may ask.
-#[derive(Clone, Copy, Debug)]
-pub enum ActorsCommand<'a> {
-    /// Mutations of an actor, wherever it is. Answered by [`ActorsEvent::Answer`].
-    Apply {
-        /// The caller's number, handed back with the answer.
-        call: u64,
-        /// An encoded `ApplyRequest`.
-        request: &'a [u8],
-        /// Makes the request exactly once however often it is sent. Zero counts as none.
-        request_id: Option<u128>,
-        /// When the caller stops waiting.
-        deadline: Instant,
-    },
-    /// State of an actor, wherever it is. Answered by [`ActorsEvent::Answer`].
-    Get {
-        /// The caller's number.
-        call: u64,
-        /// An encoded `GetRequest`.
-        request: &'a [u8],
-        /// When the caller stops waiting.
-        deadline: Instant,
-    },
-    /// A job was done. A ticket that is not the present one of its actor is counted and ignored, so
-    /// a late or repeated answer does no harm.
-    Ran {
-        /// The job's.
-        ticket: Ticket,
-        /// What came of it.
-        outcome: Outcome<'a>,
-    },
-    /// The directory learned that another node owns the id: memory goes, nothing is appended any
-    /// more, and what is in flight is answered if the log proves it.
-    Evict {
-        /// The actor.
-        id: u64,
-    },
-    /// Ownership is to move: what is queued is finished, a snapshot taken, the claim given up.
-    Release {
-        /// The actor.
-        id: u64,
-    },
-    /// The node is leaving: like `Release` for every actor, and no other comes to life. Calls that
-    /// belong to other nodes are still forwarded. Answered by [`ActorsEvent::Drained`].
-    Drain,
-    /// What [`Ownership::resolve`] says may have changed: calls that wait for it are routed again.
-    OwnershipChanged,
-}
-
-/// What the layer above is told.
-#[derive(Clone, Copy, Debug)]
-pub enum ActorsEvent<'a> {
-    /// A command's call is over.
-    Answer {
-        /// The caller's number.
-        call: u64,
-        /// The encoded answer, or why there is none.
-        result: Result<&'a [u8], Status<'a>>,
-    },
-    /// A job for the runtime. One at a time for each id; answered by [`ActorsCommand::Ran`], also
-    /// after a panic of the user's code ([`Outcome::Failed`]).
-    Run {
-        /// To be handed back.
-        ticket: Ticket,
-        /// The actor.
-        id: u64,
-        /// What to do; performed by [`Stage::perform`](super::actor::Stage::perform).
-        job: Job<'a>,
-    },
-    /// After [`ActorsCommand::Drain`]: no actor is held, and no call that came before is open.
-    Drained,
-}
-
-/// Too many calls are open; nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ActorsBusy;
-
-impl core::fmt::Display for ActorsBusy {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(codes::BUSY)
-    }
-}
-
-impl core::error::Error for ActorsBusy {}
-
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ActorsCounters {
-    /// Applies that were run, those that accepted nothing included.
-    pub applied: u64,
-    /// Gets that were run.
-    pub got: u64,
-    /// Gets of actors that were never written.
-    pub not_found: u64,
-    /// Calls sent to another node, second tries included.
-    pub forwarded: u64,
-    /// Second tries of forwarded calls.
-    pub retried: u64,
-    /// Actors brought to life, or tried to.
-    pub activations: u64,
-    /// Actors lost because the log said that another owns them.
-    pub fenced: u64,
-    /// Actors given up because the directory said so.
-    pub evicted: u64,
-    /// Actors let go because nobody called them.
-    pub expired: u64,
-    /// Actors whose code, journal or store failed.
-    pub failed: u64,
-    /// Snapshots taken.
-    pub snapshots: u64,
-    /// Repeated requests answered from memory, or by `TF-R07`.
-    pub duplicates: u64,
-    /// Repeated requests that joined the original while it was open.
-    pub joined: u64,
-    /// Appends whose outcome was unknown at first.
-    pub unknown: u64,
-    /// Times the store gave no outcome at all.
-    pub store_failures: u64,
-    /// Calls refused before they changed anything.
-    pub refused: u64,
-    /// Messages that could not be decoded, and calls that broke the unary discipline.
-    pub malformed: u64,
-    /// Job answers and storage outcomes nobody waited for.
-    pub strays: u64,
-}
-
-/// Bugs to be planted, one at a time, for checkers that must find them.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActorsPlant {
-    /// Answers go out before their records are durable.
-    AnswerBeforeDurable,
-    /// Against another owner, term and owner are copied from the log instead of raised.
-    ForgetFence,
-    /// A call that was forwarded is forwarded again.
-    DoubleHop,
-}
 
 /// What is lent for the length of one call.
 struct Lent<'a> {
@@ -300,7 +161,10 @@ impl Actors {
 
     /// Something happened on a stream of this machine, or a stream for it was accepted. Serves
     /// [`APPLY`] and [`GET`]; other methods are ended as unimplemented.
-    #[expect(clippy::too_many_arguments, reason = "a machine's handler, and the directory")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a machine's handler, and the directory"
+    )]
     pub fn handle_stream(
         &mut self,
         now: Instant,
@@ -311,8 +175,19 @@ impl Actors {
         ownership: &mut dyn Ownership,
         up: &mut dyn FnMut(ActorsEvent<'_>),
     ) {
-        let cx = &mut Lent { now, io, ownership, up };
-        if let StreamIn::Accepted { from, method, header, deadline } = event {
+        let cx = &mut Lent {
+            now,
+            io,
+            ownership,
+            up,
+        };
+        if let StreamIn::Accepted {
+            from,
+            method,
+            header,
+            deadline,
+        } = event
+        {
             return self.accept(stream, from, method, header, deadline, cx);
         }
         match self.calls.find(tag, stream) {
@@ -333,13 +208,31 @@ impl Actors {
         ownership: &mut dyn Ownership,
         up: &mut dyn FnMut(ActorsEvent<'_>),
     ) {
-        let cx = &mut Lent { now, io, ownership, up };
-        let taken = if tag.rest() & OP_BIT == 0 { None } else { self.ops.take(tag) };
-        let Some(InFlight { purpose, slot, generation }) = taken else {
+        let cx = &mut Lent {
+            now,
+            io,
+            ownership,
+            up,
+        };
+        let taken = if tag.rest() & OP_BIT == 0 {
+            None
+        } else {
+            self.ops.take(tag)
+        };
+        let Some(InFlight {
+            purpose,
+            slot,
+            generation,
+        }) = taken
+        else {
             self.counters.strays += 1;
             return;
         };
-        let held = self.held.slots.get(slot as usize).is_some_and(|a| a.live && a.generation == generation);
+        let held = self
+            .held
+            .slots
+            .get(slot as usize)
+            .is_some_and(|a| a.live && a.generation == generation);
         match purpose {
             Purpose::Probe => self.probed(slot, generation, done, cx),
             Purpose::Step if held => self.stepped(slot, done, cx),
@@ -362,12 +255,33 @@ impl Actors {
         ownership: &mut dyn Ownership,
         up: &mut dyn FnMut(ActorsEvent<'_>),
     ) -> Result<(), ActorsBusy> {
-        let cx = &mut Lent { now, io, ownership, up };
+        let cx = &mut Lent {
+            now,
+            io,
+            ownership,
+            up,
+        };
         match command {
-            ActorsCommand::Apply { call, request, request_id, deadline } => {
-                self.local(call, Verb::Apply, request, request_id.filter(|id| *id != 0), deadline, cx)?;
+            ActorsCommand::Apply {
+                call,
+                request,
+                request_id,
+                deadline,
+            } => {
+                self.local(
+                    call,
+                    Verb::Apply,
+                    request,
+                    request_id.filter(|id| *id != 0),
+                    deadline,
+                    cx,
+                )?;
             }
-            ActorsCommand::Get { call, request, deadline } => {
+            ActorsCommand::Get {
+                call,
+                request,
+                deadline,
+            } => {
                 self.local(call, Verb::Get, request, None, deadline, cx)?;
             }
             ActorsCommand::Ran { ticket, outcome } => self.ran(ticket, outcome, cx),
@@ -396,7 +310,12 @@ impl Actors {
         ownership: &mut dyn Ownership,
         up: &mut dyn FnMut(ActorsEvent<'_>),
     ) {
-        let cx = &mut Lent { now, io, ownership, up };
+        let cx = &mut Lent {
+            now,
+            io,
+            ownership,
+            up,
+        };
         self.pass_time(cx);
         self.tell_if_drained(cx);
     }
@@ -404,8 +323,14 @@ impl Actors {
     /// When to call [`handle_timeout`](Self::handle_timeout) next: pure and exact.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let idle = self.held.idlest().map(|(_, since)| since + self.config.idle_timeout);
-        earliest(idle, earliest(self.calls.poll_timeout(), self.held.timers.earliest()))
+        let idle = self
+            .held
+            .idlest()
+            .map(|(_, since)| since + self.config.idle_timeout);
+        earliest(
+            idle,
+            earliest(self.calls.poll_timeout(), self.held.timers.earliest()),
+        )
     }
 
     fn accept(
@@ -420,14 +345,20 @@ impl Actors {
         let verb = match method {
             APPLY => Verb::Apply,
             GET => Verb::Get,
-            _ => return cx.io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD)),
+            _ => {
+                return cx
+                    .io
+                    .end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
+            }
         };
         let request_id = match header.value(identity::REQUEST).map(forward::request_id) {
             None => None,
             Some(Some(id)) => id,
             Some(None) => {
                 self.counters.malformed += 1;
-                return cx.io.end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
+                return cx
+                    .io
+                    .end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
             }
         };
         if let Some(node) = from {
@@ -435,7 +366,9 @@ impl Actors {
         }
         let Ok(slot) = self.calls.insert(Origin::Stream(stream), verb, deadline) else {
             self.counters.refused += 1;
-            return cx.io.end(stream, Status::new(Code::ResourceExhausted, codes::BUSY));
+            return cx
+                .io
+                .end(stream, Status::new(Code::ResourceExhausted, codes::BUSY));
         };
         let call = self.calls.at_mut(slot);
         call.request_id = request_id.filter(|_| verb == Verb::Apply);
@@ -451,13 +384,19 @@ impl Actors {
             StreamIn::Frame(_) => self.not_unary(slot, stream, cx),
             StreamIn::HalfClosed if open => self.not_unary(slot, stream, cx),
             StreamIn::Ended(_) => self.abandon(slot, cx),
-            StreamIn::Accepted { .. } | StreamIn::Header(_) | StreamIn::HalfClosed | StreamIn::Writable => {}
+            StreamIn::Accepted { .. }
+            | StreamIn::Header(_)
+            | StreamIn::HalfClosed
+            | StreamIn::Writable => {}
         }
     }
 
     fn not_unary(&mut self, slot: u32, stream: StreamId, cx: &mut Lent<'_>) {
         self.counters.malformed += 1;
-        cx.io.end(stream, Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+        cx.io.end(
+            stream,
+            Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+        );
         self.abandon(slot, cx);
     }
 
@@ -470,10 +409,13 @@ impl Actors {
         deadline: Instant,
         cx: &mut Lent<'_>,
     ) -> Result<(), ActorsBusy> {
-        let slot = self.calls.insert(Origin::Local(call), verb, Some(deadline)).map_err(|Full| {
-            self.counters.refused += 1;
-            ActorsBusy
-        })?;
+        let slot = self
+            .calls
+            .insert(Origin::Local(call), verb, Some(deadline))
+            .map_err(|Full| {
+                self.counters.refused += 1;
+                ActorsBusy
+            })?;
         let entry = self.calls.at_mut(slot);
         entry.request_id = request_id;
         entry.late = self.drain.is_some();
@@ -483,7 +425,9 @@ impl Actors {
 
     /// Submits an operation; `false` if the store has no room.
     fn submit(&mut self, what: InFlight, op: Op<'_>, cx: &mut Lent<'_>) -> bool {
-        let Some(tag) = self.ops.insert(what) else { return false };
+        let Some(tag) = self.ops.insert(what) else {
+            return false;
+        };
         let sent = cx.io.submit(op, tag).is_ok();
         if !sent {
             self.ops.take(tag);

@@ -52,7 +52,10 @@ impl Ops {
         let (generation, held) = &mut self.slots[slot as usize];
         *generation = generation.wrapping_add(1) & GENERATION_MASK;
         *held = Some(what);
-        Some(Tag::new(MACHINE, OP_BIT | (u64::from(*generation) << SLOT_BITS) | u64::from(slot)))
+        Some(Tag::new(
+            MACHINE,
+            OP_BIT | (u64::from(*generation) << SLOT_BITS) | u64::from(slot),
+        ))
     }
 
     /// The operation of a tag, which is over. A tag is good once.
@@ -80,7 +83,11 @@ mod tests {
 
     #[test]
     fn an_operation_tag_is_good_once_and_for_its_use_only() {
-        let what = InFlight { purpose: Purpose::Trim, slot: 3, generation: 9 };
+        let what = InFlight {
+            purpose: Purpose::Trim,
+            slot: 3,
+            generation: 9,
+        };
         let mut ops = Ops::default();
         let first = ops.insert(what).unwrap();
         assert!(ops.take(first).is_some_and(|op| op.slot == 3));

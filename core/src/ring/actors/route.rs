@@ -26,7 +26,10 @@ fn read(verb: Verb, bytes: &[u8], messages_max: u32) -> Result<u64, Status<'stat
     match verb {
         Verb::Apply => {
             let mut request = ApplyRequest::default();
-            request.decode(bytes).and_then(|()| request.check()).map_err(|_| MALFORMED)?;
+            request
+                .decode(bytes)
+                .and_then(|()| request.check())
+                .map_err(|_| MALFORMED)?;
             if request.messages.len() > messages_max as usize {
                 return Err(Status::new(Code::InvalidArgument, codes::TOO_MANY_MESSAGES));
             }
@@ -82,7 +85,12 @@ impl Actors {
     fn not_owner(&mut self, slot: u32, owner: NodeId, cx: &mut Lent<'_>) {
         let mut text = Text::default();
         // What does not fit is cut off: the code in front is what programs read.
-        let _ = write!(text, "{}; the owner is {}", codes::NOT_OWNER, cx.io.name(owner));
+        let _ = write!(
+            text,
+            "{}; the owner is {}",
+            codes::NOT_OWNER,
+            cx.io.name(owner)
+        );
         self.refuse(slot, Code::Unavailable, text.as_str(), cx);
     }
 
@@ -94,13 +102,16 @@ impl Actors {
         self.waiting_count += 1;
         self.waiting.push_back(&mut self.calls.slots, slot);
         self.calls.at_mut(slot).phase = Phase::Waiting;
-        self.calls.wake(slot, Some(cx.now + self.config.waiting_timeout));
+        self.calls
+            .wake(slot, Some(cx.now + self.config.waiting_timeout));
     }
 
     /// Routes the calls again that wait for readiness. Bounded by `waiting_max`.
     pub(super) fn ownership_changed(&mut self, cx: &mut Lent<'_>) {
         for _ in 0..self.waiting_count {
-            let Some(slot) = self.waiting.head() else { return };
+            let Some(slot) = self.waiting.head() else {
+                return;
+            };
             self.unlink(slot);
             self.route(slot, cx);
         }
@@ -113,7 +124,12 @@ impl Actors {
         if self.is_unwanted(slot) {
             return self.free_call(slot);
         }
-        if self.calls.at(slot).deadline.is_some_and(|deadline| deadline <= due) {
+        if self
+            .calls
+            .at(slot)
+            .deadline
+            .is_some_and(|deadline| deadline <= due)
+        {
             return self.finish(slot, Err(status), cx);
         }
         self.calls.at_mut(slot).phase = Phase::Delayed;
@@ -223,7 +239,11 @@ impl Actors {
     /// claims nothing.
     fn probe(&mut self, slot: u32, cx: &mut Lent<'_>) {
         let call = self.calls.at(slot);
-        let what = InFlight { purpose: Purpose::Probe, slot, generation: self.calls.generation(slot) };
+        let what = InFlight {
+            purpose: Purpose::Probe,
+            slot,
+            generation: self.calls.generation(slot),
+        };
         let log = journal::log(call.id);
         if !self.submit(what, Op::Tail { log: &log }, cx) {
             return self.refuse(slot, Code::ResourceExhausted, codes::BUSY, cx);
@@ -263,7 +283,10 @@ struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { bytes: [0; 640], len: 0 }
+        Self {
+            bytes: [0; 640],
+            len: 0,
+        }
     }
 }
 
@@ -275,7 +298,10 @@ impl Text {
 
 impl Write for Text {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
+        let room = self
+            .bytes
+            .get_mut(self.len..self.len + text.len())
+            .ok_or(core::fmt::Error)?;
         room.copy_from_slice(text.as_bytes());
         self.len += text.len();
         Ok(())

@@ -64,7 +64,7 @@ impl Directory {
                     Ok(true) => return self.sends.cancel(u32::from(slot)),
                     Ok(false) => self.completed(slot, job),
                     Err(Full) => {
-                        self.hold_back(now, slot);
+                        self.failed(now, slot, job);
                         break;
                     }
                 }
@@ -99,15 +99,17 @@ impl Directory {
                 peer.sync_left = Some(own.len() as u32);
                 self.counters.syncs += 1;
             }
-            peer.disputed.retain(|id| self.claims.owner(*id) == Some(SELF));
             peer.dispute_at = None;
-            let count = (peer.disputed.len() as u32).min(chunk);
+            peer.disputed.retain(|id| self.claims.owner(*id) == Some(SELF));
+            let count = peer.disputed.len().min(chunk as usize);
+            peer.retold.clear();
+            peer.retold.extend(peer.disputed.drain(..count));
             if count > 0 {
                 self.batch.span = None;
                 self.batch.expiries.clear();
                 self.batch.claims.clear();
-                self.batch.claims.extend_from_slice(&peer.disputed[..count as usize]);
-                return Some(Job::Disputed { count });
+                self.batch.claims.extend_from_slice(&peer.retold);
+                return Some(Job::Disputed);
             }
         }
         let high = peer.sync_left?.min(own.len() as u32);
@@ -248,7 +250,8 @@ impl Directory {
         sending.calls[which] = None;
         // A peer that does not serve or does not understand the call will not do so next time.
         let hopeless = matches!(status.code, Code::Unimplemented | Code::InvalidArgument);
-        sending.failed |= !hopeless && !(status.is_ok() && sending.answered[which]);
+        let answered = status.is_ok() && sending.answered[which];
+        sending.failed |= !(hopeless || answered);
         if sending.calls != [None; 2] {
             return;
         }
@@ -256,12 +259,12 @@ impl Directory {
         self.peers.at_mut(slot).sending = None;
         if sending.failed && !self.planted(DirectoryPlant::NoAntiEntropy) {
             self.counters.retries += 1;
-            self.hold_back(now, slot);
+            self.failed(now, slot, sending.job);
         } else {
             self.peers.at_mut(slot).backoff = Duration::ZERO;
             if sending.refused {
                 self.note_refused(now, slot, sending.job);
-            } else if matches!(sending.job, Job::Disputed { .. } | Job::Sync { low: 0 }) {
+            } else if matches!(sending.job, Job::Disputed | Job::Sync { low: 0 }) {
                 self.peers.at_mut(slot).dispute_backoff = Duration::ZERO;
             }
             self.completed(slot, sending.job);
@@ -275,8 +278,11 @@ impl Directory {
         match job {
             Job::Window { end } => peer.cursor = peer.cursor.max(end),
             Job::Sync { low } => peer.sync_left = Some(low).filter(|low| *low > 0),
-            Job::Disputed { count } => {
-                peer.disputed.drain(..(count as usize).min(peer.disputed.len()));
+            Job::Disputed => {
+                // What did not fit into one message follows at once; what came since is due anyway.
+                if !peer.disputed.is_empty() {
+                    peer.dispute_at = peer.dispute_at.or(Some(Instant::ZERO));
+                }
             }
         }
     }
@@ -286,8 +292,11 @@ impl Directory {
     fn note_refused(&mut self, now: Instant, slot: Host, job: Job) {
         let (min, max) = (self.config.retry_min, self.config.anti_entropy_interval);
         let peer = self.peers.at_mut(slot);
-        peer.dispute_backoff = longer(peer.dispute_backoff, min, max);
-        let due = now + peer.dispute_backoff;
+        // A new refusal is tried again soon, an old one ever more rarely.
+        let backoff = longer(peer.dispute_backoff, min, max);
+        let is_new = matches!(job, Job::Window { .. });
+        peer.dispute_backoff = if is_new { peer.dispute_backoff.max(min) } else { backoff };
+        let due = now + if is_new { min } else { backoff };
         peer.dispute_at = earliest(peer.dispute_at.filter(|at| *at > now), Some(due));
         let mut ids = core::mem::take(&mut self.scratch);
         let from = peer.cursor;
@@ -298,10 +307,7 @@ impl Directory {
                 let high = own.len().min(low as usize + self.config.chunk_ids as usize);
                 ids.extend_from_slice(own.get(low as usize..high).unwrap_or_default());
             }
-            Job::Disputed { count } => {
-                let count = (count as usize).min(peer.disputed.len());
-                ids.extend_from_slice(&peer.disputed[..count]);
-            }
+            Job::Disputed => ids.append(&mut peer.retold),
         }
         for id in ids.drain(..) {
             if self.claims.owner(id) == Some(SELF) {
@@ -311,14 +317,21 @@ impl Directory {
         self.scratch = ids;
     }
 
-    /// Nothing is sent to a peer for a while.
-    fn hold_back(&mut self, now: Instant, slot: Host) {
+    /// Nothing is sent to a peer for a while; then the job is done again.
+    fn failed(&mut self, now: Instant, slot: Host, job: Job) {
         let (min, max) = (self.config.retry_min, self.config.anti_entropy_interval);
         let backoff = longer(self.peers.at(slot).backoff, min, max);
         let wait = self.rng.jitter(backoff, 20);
         let peer = self.peers.at_mut(slot);
         peer.backoff = backoff;
         peer.hold = Some(now + wait);
+        if job == Job::Disputed {
+            let ids = core::mem::take(&mut peer.retold);
+            for id in &ids {
+                self.dispute(now, slot, *id);
+            }
+            self.peers.at_mut(slot).retold = ids;
+        }
     }
 }
 
@@ -331,7 +344,7 @@ fn named_owner(message: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     #[test]

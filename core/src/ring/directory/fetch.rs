@@ -168,12 +168,10 @@ impl Directory {
                         self.keep(now, id, slot);
                     }
                 }
-                Some((owner, _)) if self.outranks(slot, owner, id) => {
-                    let _ = self.claims.set(id, slot, mark);
-                    self.tell(id, up);
-                }
                 Some((owner, _)) => {
-                    // One of the two is out of date, or gives up in a moment: both are asked.
+                    // One of the two is out of date or gives up in a moment, and whichever it is may
+                    // do so without a word to the other: taking sides here could drop the claim of
+                    // the one that stays. Both are asked again instead.
                     self.ask_soon(now, owner);
                     unclear = true;
                 }
@@ -233,7 +231,7 @@ impl Directory {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     #[test]

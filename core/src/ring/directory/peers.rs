@@ -18,8 +18,8 @@ pub(super) enum Job {
     Window { end: u64 },
     /// Own ids from `low` on, downward: the peer fell off the log.
     Sync { low: u32 },
-    /// The first of the ids it refused before.
-    Disputed { count: u32 },
+    /// Ids it refused before, held in `retold`.
+    Disputed,
 }
 
 /// One announcement under way: at most two calls, whose ids have nothing in common.
@@ -63,6 +63,8 @@ pub(super) struct Peer {
     pub(super) sync_left: Option<u32>,
     /// Own ids the peer refused.
     pub(super) disputed: Vec<u64>,
+    /// Those of them that are being announced again.
+    pub(super) retold: Vec<u64>,
     /// More were refused than are remembered.
     pub(super) disputed_all: bool,
     pub(super) dispute_at: Option<Instant>,
@@ -94,6 +96,7 @@ impl Peer {
             backoff: Duration::ZERO,
             sync_left: None,
             disputed: Vec::new(),
+            retold: Vec::new(),
             disputed_all: false,
             dispute_at: None,
             dispute_backoff: Duration::ZERO,

@@ -80,7 +80,11 @@ pub struct Host<'a> {
 #[inline]
 #[must_use]
 pub const fn slot_of(id: u64, slots_log2: u8) -> u32 {
-    let log2 = if slots_log2 > SLOTS_LOG2_MAX { SLOTS_LOG2_MAX } else { slots_log2 };
+    let log2 = if slots_log2 > SLOTS_LOG2_MAX {
+        SLOTS_LOG2_MAX
+    } else {
+        slots_log2
+    };
     // Two steps, so that a single slot needs no shift by 64.
     (fmix64_high(id) >> 1 >> (63 - log2 as u32)) as u32
 }

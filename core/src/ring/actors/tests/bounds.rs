@@ -4,7 +4,16 @@ use super::*;
 
 #[test]
 fn too_many_messages_are_refused() {
-    let (mut node, mut store) = (Node::with(0, ActorsConfig { messages_max: 2, ..config(0) }), Store::default());
+    let (mut node, mut store) = (
+        Node::with(
+            0,
+            ActorsConfig {
+                messages_max: 2,
+                ..config(0)
+            },
+        ),
+        Store::default(),
+    );
     node.apply(1, 5, &[1, 1, 1]);
     assert_eq!(node.error(1), code("TF-R10", Code::InvalidArgument));
     node.apply(2, 5, &[1, 1]);
@@ -14,7 +23,16 @@ fn too_many_messages_are_refused() {
 
 #[test]
 fn a_full_mailbox_refuses_before_anything_changes() {
-    let (mut node, mut store) = (Node::with(0, ActorsConfig { mailbox_calls_max: 2, ..config(0) }), Store::default());
+    let (mut node, mut store) = (
+        Node::with(
+            0,
+            ActorsConfig {
+                mailbox_calls_max: 2,
+                ..config(0)
+            },
+        ),
+        Store::default(),
+    );
     for call in 1..=3 {
         node.apply(call, 5, &[1]);
     }
@@ -30,7 +48,10 @@ fn a_full_mailbox_refuses_before_anything_changes() {
 #[test]
 fn the_bytes_of_all_requests_are_bounded() {
     let size = adds(5, &[1]).len() as u64;
-    let config = ActorsConfig { mailbox_bytes_max: 2 * size, ..config(0) };
+    let config = ActorsConfig {
+        mailbox_bytes_max: 2 * size,
+        ..config(0)
+    };
     let (mut node, mut store) = (Node::with(0, config), Store::default());
     node.apply(1, 5, &[1]);
     node.apply(2, 6, &[1]);
@@ -42,20 +63,43 @@ fn the_bytes_of_all_requests_are_bounded() {
 
 #[test]
 fn no_more_calls_are_open_than_allowed() {
-    let mut node = Node::with(0, ActorsConfig { calls_max: 1, ..config(0) });
+    let mut node = Node::with(
+        0,
+        ActorsConfig {
+            calls_max: 1,
+            ..config(0)
+        },
+    );
     node.apply(1, 5, &[1]);
     let stream = node.accept(APPLY, &[], None);
     assert_eq!(node.end_of(stream), code("TF-C01", Code::ResourceExhausted));
-    let command = ActorsCommand::Get { call: 2, request: &get(5), deadline: node.now + SECOND };
+    let command = ActorsCommand::Get {
+        call: 2,
+        request: &get(5),
+        deadline: node.now + SECOND,
+    };
     let ears = &mut node.ears;
-    let refused = node.machine.handle_command(node.now, command, &mut node.io, &mut node.view, &mut |e| ears.hear(e));
+    let refused =
+        node.machine
+            .handle_command(node.now, command, &mut node.io, &mut node.view, &mut |e| {
+                ears.hear(e)
+            });
     assert_eq!(refused, Err(super::super::ActorsBusy));
     assert_eq!(node.machine.in_flight(), 1);
 }
 
 #[test]
 fn no_more_actors_are_held_than_allowed_and_the_idlest_makes_room() {
-    let (mut node, mut store) = (Node::with(0, ActorsConfig { actors_max: 2, ..config(0) }), Store::default());
+    let (mut node, mut store) = (
+        Node::with(
+            0,
+            ActorsConfig {
+                actors_max: 2,
+                ..config(0)
+            },
+        ),
+        Store::default(),
+    );
     for id in [5, 6] {
         node.apply(id, id, &[1]);
         node.settle(&mut store);
@@ -77,7 +121,10 @@ fn a_caller_that_goes_away_leaves_the_mailbox() {
     let mut node = Node::active(&mut store, config(0), 5, 1);
     node.apply(1, 5, &[2]);
     let queued = node.call(APPLY, &[], &adds(5, &[4]));
-    node.caller(queued, StreamIn::Ended(Status::new(Code::DeadlineExceeded, "")));
+    node.caller(
+        queued,
+        StreamIn::Ended(Status::new(Code::DeadlineExceeded, "")),
+    );
     node.settle(&mut store);
     assert_eq!((node.sum_of_apply(1), store.log(5).records.len()), (3, 2));
     assert_eq!(node.machine.in_flight(), 0);
@@ -117,7 +164,12 @@ fn a_handles_deadline_is_kept_to_the_nanosecond() {
     let mut store = Store::default();
     let mut node = Node::active(&mut store, config(0), 5, 1);
     let deadline = node.now + SECOND;
-    node.command(ActorsCommand::Apply { call: 1, request: &adds(5, &[2]), request_id: None, deadline });
+    node.command(ActorsCommand::Apply {
+        call: 1,
+        request: &adds(5, &[2]),
+        request_id: None,
+        deadline,
+    });
     assert_eq!(node.machine.poll_timeout(), Some(deadline));
     node.sleep(SECOND - Duration::from_nanos(1));
     assert!(node.answer(1).is_none());
@@ -148,5 +200,17 @@ fn buffers_are_used_again() {
         node.apply(call, 5, &[1]);
         node.settle(&mut store);
     }
-    assert_eq!((node.machine.calls.slots.len(), node.machine.held.slots.len()), (1, 1));
+    assert_eq!(
+        (
+            node.machine.calls.slots.len(),
+            node.machine.held.slots.len()
+        ),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_call_and_an_actor_take_the_memory_the_configuration_says() {
+    assert!(size_of::<super::super::calls::Call>() <= 256);
+    assert!(size_of::<super::super::held::Actor>() <= 512);
 }

@@ -45,7 +45,15 @@ fn the_next_job_runs_while_an_append_is_in_flight() {
 #[test]
 fn no_more_appends_are_in_flight_than_allowed() {
     let mut store = Store::default();
-    let mut node = Node::active(&mut store, ActorsConfig { appends_max: 3, ..config(0) }, 5, 1);
+    let mut node = Node::active(
+        &mut store,
+        ActorsConfig {
+            appends_max: 3,
+            ..config(0)
+        },
+        5,
+        1,
+    );
     for call in 0..10 {
         node.apply(call, 5, &[1]);
     }
@@ -104,7 +112,11 @@ fn a_fenced_owner_drops_its_memory_and_says_that_it_does_not_know() {
         // Call 2 was run, call 3 was not.
         node.job();
         let (tag, _) = node.io.ops.pop_front().unwrap();
-        let refusal = if conflict { Completion::Conflict { current: 9 } } else { Completion::Fenced { term: 9 } };
+        let refusal = if conflict {
+            Completion::Conflict { current: 9 }
+        } else {
+            Completion::Fenced { term: 9 }
+        };
         node.done(tag, &refusal);
         assert_eq!(node.view.releases, [5]);
         assert_eq!(node.machine.counters().fenced, 1);
@@ -153,8 +165,18 @@ fn an_append_without_outcome_that_landed_is_answered_and_work_goes_on() {
     assert_eq!(node.kinds(), ["fence"]);
     node.settle(&mut store);
     assert_eq!((node.sum_of_apply(1), node.sum_of_apply(2)), (3, 7));
-    assert_eq!((node.machine.counters().unknown, node.machine.counters().activations), (1, 1));
-    assert_eq!(store.log(5).term, 2, "late appends of the old term cannot land any more");
+    assert_eq!(
+        (
+            node.machine.counters().unknown,
+            node.machine.counters().activations
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        store.log(5).term,
+        2,
+        "late appends of the old term cannot land any more"
+    );
 }
 
 #[test]
@@ -204,7 +226,14 @@ fn a_store_that_stays_silent_drops_the_actor() {
     }
     assert_eq!(node.error(1), code("TF-R09", Code::Unavailable));
     assert_eq!(node.error(2), code("TF-R09", Code::Unavailable));
-    assert_eq!((node.machine.active(), node.stage.len(), node.machine.in_flight()), (0, 0, 0));
+    assert_eq!(
+        (
+            node.machine.active(),
+            node.stage.len(),
+            node.machine.in_flight()
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(node.view.releases, [5]);
 }
 
@@ -229,7 +258,11 @@ fn a_store_without_room_is_tried_again_and_nothing_runs_meanwhile() {
     node.apply(1, 5, &[2]);
     node.apply(2, 5, &[4]);
     node.jobs();
-    assert_eq!(node.machine.counters().applied, 2, "call 2 waits for call 1's record");
+    assert_eq!(
+        node.machine.counters().applied,
+        2,
+        "call 2 waits for call 1's record"
+    );
     let due = node.machine.poll_timeout().unwrap();
     assert_eq!(due, node.now + node.machine.config.store_retry_delay);
     node.sleep(node.machine.config.store_retry_delay);

@@ -9,7 +9,13 @@ fn a_repeated_request_joins_the_original_while_it_is_open() {
     node.apply_as(2, 5, &[4], Some(9));
     node.settle(&mut store);
     assert_eq!((node.sum_of_apply(1), node.sum_of_apply(2)), (4, 4));
-    assert_eq!((node.machine.counters().joined, node.machine.counters().applied), (1, 1));
+    assert_eq!(
+        (
+            node.machine.counters().joined,
+            node.machine.counters().applied
+        ),
+        (1, 1)
+    );
     // Queued, running and held originals are joined alike.
     node.apply(3, 5, &[1]);
     node.apply_as(4, 5, &[2], Some(10));
@@ -42,8 +48,19 @@ fn a_repeated_request_gets_the_same_bytes_while_they_are_held() {
 fn a_repeated_request_is_known_after_its_answer_and_after_a_reload() {
     for snapshot_records in [1, 100] {
         let mut store = Store::default();
-        let config = ActorsConfig { snapshot_records, ..config(0) };
-        let mut node = Node::active(&mut store, ActorsConfig { answers_bytes_max: 0, ..config.clone() }, 5, 1);
+        let config = ActorsConfig {
+            snapshot_records,
+            ..config(0)
+        };
+        let mut node = Node::active(
+            &mut store,
+            ActorsConfig {
+                answers_bytes_max: 0,
+                ..config.clone()
+            },
+            5,
+            1,
+        );
         node.apply_as(1, 5, &[4], Some(9));
         node.settle(&mut store);
         node.apply_as(2, 5, &[4], Some(9));
@@ -62,10 +79,19 @@ fn a_repeated_request_is_known_after_its_answer_and_after_a_reload() {
 #[test]
 fn a_request_is_forgotten_after_so_many_others() {
     let mut store = Store::default();
-    let config = ActorsConfig { dedupe_ids: 2, answers_bytes_max: 0, ..config(0) };
+    let config = ActorsConfig {
+        dedupe_ids: 2,
+        answers_bytes_max: 0,
+        ..config(0)
+    };
     let mut node = Node::active(&mut store, config, 5, 0);
     for id in [9, 10, 11, 9] {
-        node.apply_as(u64::from(id as u32) + 100 * node.machine.counters().applied, 5, &[1], Some(id));
+        node.apply_as(
+            u64::from(id as u32) + 100 * node.machine.counters().applied,
+            5,
+            &[1],
+            Some(id),
+        );
         node.settle(&mut store);
     }
     assert_eq!(node.sum_of_apply(9 + 400), 4);

@@ -16,7 +16,13 @@ fn an_actor_nobody_calls_is_let_go_exactly_when_due() {
     assert_eq!(node.view.releases, [5]);
     node.settle(&mut store);
     assert_eq!((node.machine.active(), node.stage.len()), (0, 0));
-    assert_eq!((node.machine.counters().expired, node.machine.counters().snapshots), (1, 0));
+    assert_eq!(
+        (
+            node.machine.counters().expired,
+            node.machine.counters().snapshots
+        ),
+        (1, 0)
+    );
     assert_eq!(node.machine.poll_timeout(), None);
 }
 
@@ -41,18 +47,40 @@ fn a_call_makes_an_actor_young_again_and_the_idlest_goes_first() {
 #[test]
 fn an_idle_actor_with_enough_records_leaves_a_snapshot() {
     let mut store = Store::default();
-    let mut node = Node::active(&mut store, ActorsConfig { idle_snapshot_records: 1, ..config(0) }, 5, 1);
+    let mut node = Node::active(
+        &mut store,
+        ActorsConfig {
+            idle_snapshot_records: 1,
+            ..config(0)
+        },
+        5,
+        1,
+    );
     node.sleep(node.machine.config.idle_timeout);
-    assert!(node.view.releases.is_empty(), "not before the snapshot is durable");
+    assert!(
+        node.view.releases.is_empty(),
+        "not before the snapshot is durable"
+    );
     node.settle(&mut store);
-    assert_eq!((node.view.releases.as_slice(), store.log(5).first), (&[5][..], 1));
+    assert_eq!(
+        (node.view.releases.as_slice(), store.log(5).first),
+        (&[5][..], 1)
+    );
     assert_eq!(node.machine.active(), 0);
 }
 
 #[test]
 fn a_call_that_comes_while_an_idle_actor_is_leaving_keeps_it() {
     let mut store = Store::default();
-    let mut node = Node::active(&mut store, ActorsConfig { idle_snapshot_records: 1, ..config(0) }, 5, 1);
+    let mut node = Node::active(
+        &mut store,
+        ActorsConfig {
+            idle_snapshot_records: 1,
+            ..config(0)
+        },
+        5,
+        1,
+    );
     node.sleep(node.machine.config.idle_timeout);
     node.apply(1, 5, &[2]);
     node.settle(&mut store);
@@ -159,14 +187,22 @@ fn a_drain_finishes_what_is_there_refuses_what_comes_and_ends() {
     }
     node.settle(&mut store);
     assert_eq!((node.sum_of_apply(1), node.sum_of_apply(2)), (3, 2));
-    assert_eq!((node.machine.active(), node.stage.len(), node.ears.drained), (0, 0, 0));
+    assert_eq!(
+        (node.machine.active(), node.stage.len(), node.ears.drained),
+        (0, 0, 0)
+    );
     assert_eq!(node.view.releases.len(), 2);
     assert_eq!((store.log(5).first, store.log(6).first), (2, 1));
     // Others are still served by way of this node, and do not keep it.
     node.get(7, 7);
     let opened = node.io.fake.take_opened();
     assert_eq!(opened.len(), 2);
-    node.owner(&opened[0], StreamIn::Ended(Status::new(Code::NotFound, "TF-R04: no").caused_by(crate::status::Cause::Peer)));
+    node.owner(
+        &opened[0],
+        StreamIn::Ended(
+            Status::new(Code::NotFound, "TF-R04: no").caused_by(crate::status::Cause::Peer),
+        ),
+    );
     assert_eq!(node.ears.drained, 1);
     node.sleep(SECOND);
     assert_eq!(node.ears.drained, 1);

@@ -126,7 +126,9 @@ enum OwnedJob {
 impl OwnedJob {
     fn lend(&self) -> Job<'_> {
         match self {
-            Self::Load(snapshot) => Job::Load { snapshot: snapshot.as_deref() },
+            Self::Load(snapshot) => Job::Load {
+                snapshot: snapshot.as_deref(),
+            },
             Self::Replay(request) => Job::Replay { request },
             Self::Apply(request) => Job::Apply { request },
             Self::Get => Job::Get,
@@ -165,10 +167,16 @@ impl Ears {
                     code: status.code,
                     message: String::from(status.message),
                 });
-                assert!(self.answers.insert(call, result).is_none(), "call {call} was answered twice");
+                assert!(
+                    self.answers.insert(call, result).is_none(),
+                    "call {call} was answered twice"
+                );
             }
             ActorsEvent::Run { ticket, id, job } => {
-                assert!(self.jobs.iter().all(|(_, other, _)| *other != id), "two jobs of actor {id} at once");
+                assert!(
+                    self.jobs.iter().all(|(_, other, _)| *other != id),
+                    "two jobs of actor {id} at once"
+                );
                 self.jobs.push_back((ticket, id, job.into()));
             }
             ActorsEvent::Drained => self.drained += 1,
@@ -190,7 +198,11 @@ struct Node {
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config(number: usize) -> ActorsConfig {
-    ActorsConfig { owner: OwnerId(100 + number as u64), seed: 7, ..ActorsConfig::default() }
+    ActorsConfig {
+        owner: OwnerId(100 + number as u64),
+        seed: 7,
+        ..ActorsConfig::default()
+    }
 }
 
 impl Node {
@@ -199,7 +211,12 @@ impl Node {
     }
 
     fn with(number: usize, config: ActorsConfig) -> Self {
-        let view = View { routes: BTreeMap::new(), otherwise: Route::Vacant, claims: Vec::new(), releases: Vec::new() };
+        let view = View {
+            routes: BTreeMap::new(),
+            otherwise: Route::Vacant,
+            claims: Vec::new(),
+            releases: Vec::new(),
+        };
         let mut io = TestIo::default();
         for name in ["self", "b", "c"] {
             io.node(name).unwrap();
@@ -218,13 +235,24 @@ impl Node {
 
     fn command(&mut self, command: ActorsCommand<'_>) {
         let ears = &mut self.ears;
-        let done = self.machine.handle_command(self.now, command, &mut self.io, &mut self.view, &mut |e| ears.hear(e));
+        let done = self.machine.handle_command(
+            self.now,
+            command,
+            &mut self.io,
+            &mut self.view,
+            &mut |e| ears.hear(e),
+        );
         done.unwrap();
     }
 
     fn apply_as(&mut self, call: u64, id: u64, values: &[u8], request_id: Option<u128>) {
         let deadline = self.now + 60 * SECOND;
-        self.command(ActorsCommand::Apply { call, request: &adds(id, values), request_id, deadline });
+        self.command(ActorsCommand::Apply {
+            call,
+            request: &adds(id, values),
+            request_id,
+            deadline,
+        });
     }
 
     fn apply(&mut self, call: u64, id: u64, values: &[u8]) {
@@ -233,31 +261,54 @@ impl Node {
 
     fn get(&mut self, call: u64, id: u64) {
         let deadline = self.now + 60 * SECOND;
-        self.command(ActorsCommand::Get { call, request: &get(id), deadline });
+        self.command(ActorsCommand::Get {
+            call,
+            request: &get(id),
+            deadline,
+        });
     }
 
     fn stream(&mut self, stream: StreamId, tag: Tag, event: StreamIn<'_>) {
         let ears = &mut self.ears;
         let (machine, view) = (&mut self.machine, &mut self.view);
-        machine.handle_stream(self.now, stream, tag, event, &mut self.io, view, &mut |e| ears.hear(e));
+        machine.handle_stream(self.now, stream, tag, event, &mut self.io, view, &mut |e| {
+            ears.hear(e)
+        });
     }
 
     /// A peer opens a call with metadata.
-    fn accept(&mut self, method: MethodId, pairs: &[(&str, &[u8])], deadline: Option<Instant>) -> StreamId {
+    fn accept(
+        &mut self,
+        method: MethodId,
+        pairs: &[(&str, &[u8])],
+        deadline: Option<Instant>,
+    ) -> StreamId {
         let stream = self.io.fake.accept();
         let mut buf = [0; 512];
         let mut header = HeaderWriter::new(&mut buf);
         for (key, value) in pairs {
             header.push(key, value).unwrap();
         }
-        let event = StreamIn::Accepted { from: None, method, header: header.finish(), deadline };
+        let event = StreamIn::Accepted {
+            from: None,
+            method,
+            header: header.finish(),
+            deadline,
+        };
         self.stream(stream, Tag::NEW, event);
         stream
     }
 
     /// The caller of an accepted stream does something.
     fn caller(&mut self, stream: StreamId, event: StreamIn<'_>) {
-        let tag = self.io.fake.adopted.iter().find(|(known, _)| *known == stream).unwrap().1;
+        let tag = self
+            .io
+            .fake
+            .adopted
+            .iter()
+            .find(|(known, _)| *known == stream)
+            .unwrap()
+            .1;
         self.stream(stream, tag, event);
     }
 
@@ -277,13 +328,23 @@ impl Node {
     fn sleep(&mut self, duration: Duration) {
         self.now += duration;
         let ears = &mut self.ears;
-        self.machine.handle_timeout(self.now, &mut self.io, &mut self.view, &mut |e| ears.hear(e));
+        self.machine
+            .handle_timeout(self.now, &mut self.io, &mut self.view, &mut |e| {
+                ears.hear(e)
+            });
     }
 
     fn done(&mut self, tag: Tag, completion: &Completion<Vec<u8>>) {
         let ears = &mut self.ears;
         let done = completion.as_done();
-        self.machine.handle_done(self.now, tag, done, &mut self.io, &mut self.view, &mut |e| ears.hear(e));
+        self.machine.handle_done(
+            self.now,
+            tag,
+            done,
+            &mut self.io,
+            &mut self.view,
+            &mut |e| ears.hear(e),
+        );
     }
 
     /// Performs the oldest job.
@@ -292,7 +353,13 @@ impl Node {
         let outcome = self.stage.perform(id, job.lend(), &mut self.out);
         let ears = &mut self.ears;
         let command = ActorsCommand::Ran { ticket, outcome };
-        let done = self.machine.handle_command(self.now, command, &mut self.io, &mut self.view, &mut |e| ears.hear(e));
+        let done = self.machine.handle_command(
+            self.now,
+            command,
+            &mut self.io,
+            &mut self.view,
+            &mut |e| ears.hear(e),
+        );
         done.unwrap();
         Some(job)
     }
@@ -301,7 +368,10 @@ impl Node {
     fn fail_job(&mut self) {
         let (ticket, id, _) = self.ears.jobs.pop_front().unwrap();
         self.stage.poison(id);
-        self.command(ActorsCommand::Ran { ticket, outcome: Outcome::Failed });
+        self.command(ActorsCommand::Ran {
+            ticket,
+            outcome: Outcome::Failed,
+        });
     }
 
     /// Lets the store do the oldest operation.
@@ -347,12 +417,18 @@ impl Node {
     /// The stable code and the gRPC code of a failed call.
     fn error(&mut self, call: u64) -> (String, Code) {
         let status = self.answer(call).expect("no answer").expect_err("no error");
-        (String::from(status.message.split(':').next().unwrap()), status.code)
+        (
+            String::from(status.message.split(':').next().unwrap()),
+            status.code,
+        )
     }
 
     fn end_of(&mut self, stream: StreamId) -> (String, Code) {
         let status = self.io.fake.take_end(stream).expect("still open");
-        (String::from(status.message.split(':').next().unwrap()), status.code)
+        (
+            String::from(status.message.split(':').next().unwrap()),
+            status.code,
+        )
     }
 
     fn kinds(&self) -> Vec<&'static str> {
@@ -382,8 +458,15 @@ fn code(text: &str, code: Code) -> (String, Code) {
 /// Metadata of a node of ours.
 fn identity(buf: &mut [u8]) -> Header<'_> {
     let mut header = HeaderWriter::new(buf);
-    let identity =
-        Identity { node: "b", boot: 1, incarnation: 1, cluster: "c", placement: 0, electorate: 0, features: 0 };
+    let identity = Identity {
+        node: "b",
+        boot: 1,
+        incarnation: 1,
+        cluster: "c",
+        placement: 0,
+        electorate: 0,
+        features: 0,
+    };
     identity.write(&mut header).unwrap();
     header.finish()
 }

@@ -120,7 +120,11 @@ impl World {
         }
         // Now and then an old request is repeated.
         let repeated = self.rng.below(5) == 0 && call > 5;
-        let request = if repeated { call - 1 - self.rng.below(5) } else { call };
+        let request = if repeated {
+            call - 1 - self.rng.below(5)
+        } else {
+            call
+        };
         let (id, value) = (request % IDS, (request % 200) as u8 + 1);
         self.calls.insert(call, (id, value, u128::from(request)));
         self.nodes[at].apply_as(call, id, &[value], Some(u128::from(request)));
@@ -134,7 +138,12 @@ impl World {
         }
         let pick = self.rng.below(node.io.ops.len() as u64) as usize;
         let log = node.io.ops[pick].1.log().to_vec();
-        let first = node.io.ops.iter().position(|(_, op)| op.log() == log).unwrap();
+        let first = node
+            .io
+            .ops
+            .iter()
+            .position(|(_, op)| op.log() == log)
+            .unwrap();
         let (tag, op) = node.io.ops.remove(first).unwrap();
         let completion = match self.rng.below(40) {
             0 => Completion::Unknown,
@@ -184,10 +193,18 @@ impl World {
         let node = &mut self.nodes[at];
         let ticket = Ticket(guess);
         if node.ears.jobs.iter().all(|(open, ..)| *open != ticket) {
-            node.command(ActorsCommand::Ran { ticket, outcome: Outcome::Loaded });
+            node.command(ActorsCommand::Ran {
+                ticket,
+                outcome: Outcome::Loaded,
+            });
         }
         let tag = Tag::new(super::super::MACHINE, (1 << 55) | guess);
-        let mut open = node.io.ops.iter().map(|(tag, _)| tag).chain(self.done[at].iter().map(|(tag, _)| tag));
+        let mut open = node
+            .io
+            .ops
+            .iter()
+            .map(|(tag, _)| tag)
+            .chain(self.done[at].iter().map(|(tag, _)| tag));
         if open.all(|known| *known != tag) {
             node.done(tag, &Completion::Unknown);
         }
@@ -207,11 +224,17 @@ impl World {
                         let state = sum_of_apply(&reply);
                         self.possible(id, state)?;
                         if *self.answered.entry(request).or_insert(state) != state {
-                            return Err(std::format!("request {request} was answered twice, differently"));
+                            return Err(std::format!(
+                                "request {request} was answered twice, differently"
+                            ));
                         }
                     }
                     Err(status) if status.code == Code::Aborted => self.seen.unknown += 1,
-                    Err(status) => assert_ne!(status.code, Code::DeadlineExceeded, "call {call} was forgotten"),
+                    Err(status) => assert_ne!(
+                        status.code,
+                        Code::DeadlineExceeded,
+                        "call {call} was forgotten"
+                    ),
                 }
             }
         }
@@ -238,7 +261,9 @@ impl World {
                 match deed {
                     Deed::Fence { writer } => holder = Some(writer),
                     Deed::Append { writer } if holder == Some(writer) => {}
-                    Deed::Append { writer } => return Err(std::format!("{writer} wrote into {holder:?}'s log {id}")),
+                    Deed::Append { writer } => {
+                        return Err(std::format!("{writer} wrote into {holder:?}'s log {id}"));
+                    }
                 }
             }
             let mut times: BTreeMap<u128, u32> = BTreeMap::new();
@@ -246,9 +271,15 @@ impl World {
                 *times.entry(request).or_default() += 1;
             }
             if let Some((request, times)) = times.iter().find(|(_, times)| **times > 1) {
-                return Err(std::format!("request {request} is in the log {times} times"));
+                return Err(std::format!(
+                    "request {request} is in the log {times} times"
+                ));
             }
-            for request in self.answered.keys().filter(|request| **request as u64 % IDS == id) {
+            for request in self
+                .answered
+                .keys()
+                .filter(|request| **request as u64 % IDS == id)
+            {
                 if !times.contains_key(request) {
                     return Err(std::format!("acknowledged request {request} is lost"));
                 }
@@ -274,13 +305,24 @@ impl World {
         for at in 0..2 {
             self.tally(at);
             let node = &self.nodes[at];
-            if (node.machine.in_flight(), node.machine.active(), node.stage.len()) != (0, 0, 0) {
-                return Err(std::format!("{} calls, {} actors are left", node.machine.in_flight(), node.machine.active()));
+            if (
+                node.machine.in_flight(),
+                node.machine.active(),
+                node.stage.len(),
+            ) != (0, 0, 0)
+            {
+                return Err(std::format!(
+                    "{} calls, {} actors are left",
+                    node.machine.in_flight(),
+                    node.machine.active()
+                ));
             }
         }
         self.check()?;
         for id in 0..IDS {
-            let total: u64 = values(&self.store, id).map(|(_, value)| u64::from(value)).sum();
+            let total: u64 = values(&self.store, id)
+                .map(|(_, value)| u64::from(value))
+                .sum();
             if total > 0 {
                 let mut fresh = node(2, 99, None);
                 fresh.get(1, id);
@@ -294,11 +336,20 @@ impl World {
 
 /// Request and value of every mutation ever written, in order.
 fn values(store: &Store, id: u64) -> impl Iterator<Item = (u128, u8)> {
-    let records = store.logs.get(&journal::log(id)[..]).map(|log| log.records.as_slice()).unwrap_or_default();
-    records.iter().filter_map(|record| match journal::read(record).unwrap() {
-        Record::Mutations { request_id, request } => Some((request_id.unwrap(), *request.last().unwrap())),
-        Record::Snapshot { .. } => None,
-    })
+    let records = store
+        .logs
+        .get(&journal::log(id)[..])
+        .map(|log| log.records.as_slice())
+        .unwrap_or_default();
+    records
+        .iter()
+        .filter_map(|record| match journal::read(record).unwrap() {
+            Record::Mutations {
+                request_id,
+                request,
+            } => Some((request_id.unwrap(), *request.last().unwrap())),
+            Record::Snapshot { .. } => None,
+        })
 }
 
 fn run(seed: u64, steps: u32, plant: Option<ActorsPlant>) -> Result<Seen, String> {
@@ -316,19 +367,20 @@ fn two_nodes_that_take_an_actor_from_each_other_never_interleave_and_lose_nothin
     for round in 0..10_u64 {
         let at = (round % 2) as usize;
         let node = &mut world.nodes[at];
-        node.apply(round, 2, &[1]);
+        node.apply_as(round, 2, &[1], Some(u128::from(round) + 1));
         node.settle(&mut world.store);
         // The first attempt meets the other's fence; what was in flight is not known, and was not applied.
         if round >= 2 {
             assert_eq!(node.error(round), code("TF-R03", Code::Aborted));
-            node.apply(round, 2, &[1]);
+            node.apply_as(round, 2, &[1], Some(u128::from(round) + 1));
             node.settle(&mut world.store);
         }
         assert_eq!(node.sum_of_apply(round), round + 1);
     }
     let deeds = &world.store.log(2).deeds;
     assert!(deeds.windows(2).all(|pair| match (pair[0], pair[1]) {
-        (Deed::Append { writer: a } | Deed::Fence { writer: a }, Deed::Append { writer: b }) => a == b,
+        (Deed::Append { writer: a } | Deed::Fence { writer: a }, Deed::Append { writer: b }) =>
+            a == b,
         (_, Deed::Fence { .. }) => true,
     }));
     assert_eq!(values(&world.store, 2).count(), 10);
@@ -347,8 +399,14 @@ fn any_order_of_completions_keeps_every_promise_of_actors() {
         total.duplicates += seen.duplicates;
     }
     // A run that exercised nothing proves nothing.
-    assert!(total.acknowledged > 10_000 && total.fenced > 1_000 && total.unknown > 300, "{total:?}");
-    assert!(total.crashes > 300 && total.snapshots > 1_000 && total.duplicates > 1_000, "{total:?}");
+    assert!(
+        total.acknowledged > 10_000 && total.fenced > 1_000 && total.unknown > 300,
+        "{total:?}"
+    );
+    assert!(
+        total.crashes > 300 && total.snapshots > 1_000 && total.duplicates > 1_000,
+        "{total:?}"
+    );
 }
 
 #[test]
@@ -366,7 +424,12 @@ fn the_same_schedule_of_actors_gives_the_same_world() {
         for _ in 0..2_000 {
             world.step().unwrap();
         }
-        std::format!("{:?} {:?} {:?}", world.store, world.seen, world.nodes[0].machine.counters())
+        std::format!(
+            "{:?} {:?} {:?}",
+            world.store,
+            world.seen,
+            world.nodes[0].machine.counters()
+        )
     };
     assert_eq!(trace(5), trace(5));
     assert_ne!(trace(5), trace(6));

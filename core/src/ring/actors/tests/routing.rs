@@ -32,14 +32,23 @@ fn a_call_for_another_owner_goes_there_as_it_came_and_the_answer_comes_back_as_i
     let stream = node.call(APPLY, &[("trefoil-request", id)], &bytes);
     let opened = node.io.fake.take_opened().remove(0);
     let header = Header(&opened.header);
-    assert_eq!((opened.to, opened.method, opened.class), (NodeId(1), APPLY, Class::Bulk));
-    assert_eq!((header.value("trefoil-request"), header.value("trefoil-hop")), (Some(id), Some(&b"1"[..])));
+    assert_eq!(
+        (opened.to, opened.method, opened.class),
+        (NodeId(1), APPLY, Class::Bulk)
+    );
+    assert_eq!(
+        (header.value("trefoil-request"), header.value("trefoil-hop")),
+        (Some(id), Some(&b"1"[..]))
+    );
     assert_eq!(node.io.fake.take_frames(opened.stream), [bytes]);
     assert_eq!(node.io.fake.half_closed, [opened.stream]);
     node.owner(&opened, StreamIn::Frame(b"whatever the owner says"));
     assert!(node.io.fake.ended.is_empty());
     node.owner(&opened, StreamIn::Ended(Status::OK));
-    assert_eq!(node.io.fake.take_frames(stream), [b"whatever the owner says"]);
+    assert_eq!(
+        node.io.fake.take_frames(stream),
+        [b"whatever the owner says"]
+    );
     assert_eq!(node.end_of(stream), code("", Code::Ok));
     assert_eq!(node.machine.in_flight(), 0);
     assert!(node.view.claims.is_empty());
@@ -51,7 +60,12 @@ fn a_forwarded_apply_gets_a_request_id_and_a_get_none() {
     node.apply(1, 5, &[1]);
     node.get(2, 5);
     let opened = node.io.fake.take_opened();
-    assert_eq!(Header(&opened[0].header).value("trefoil-request").map(<[u8]>::len), Some(32));
+    assert_eq!(
+        Header(&opened[0].header)
+            .value("trefoil-request")
+            .map(<[u8]>::len),
+        Some(32)
+    );
     assert_eq!(Header(&opened[1].header).value("trefoil-request"), None);
     assert_eq!(opened[1].method, GET);
 }
@@ -87,7 +101,10 @@ fn a_call_that_was_forwarded_is_never_forwarded_again() {
     assert!(node.io.fake.take_opened().is_empty());
     let status = node.io.fake.take_end(stream).unwrap();
     assert_eq!(status.code, Code::Unavailable);
-    assert_eq!(status.message, "TF-R01: not the owner, and the call was forwarded already; the owner is b");
+    assert_eq!(
+        status.message,
+        "TF-R01: not the owner, and the call was forwarded already; the owner is b"
+    );
 }
 
 #[test]
@@ -119,10 +136,19 @@ fn a_hop_that_is_turned_away_is_resolved_again_once_after_a_while() {
         let second = node.io.fake.take_opened().remove(0);
         assert_eq!(second.to, NodeId(2));
         assert_eq!(first.header, second.header, "one request id for both");
-        assert_eq!(node.io.fake.take_frames(first.stream), node.io.fake.take_frames(second.stream));
+        assert_eq!(
+            node.io.fake.take_frames(first.stream),
+            node.io.fake.take_frames(second.stream)
+        );
         node.owner(&second, said(Code::Unavailable, message));
         assert_eq!(node.error(1).1, Code::Unavailable);
-        assert_eq!((node.machine.counters().forwarded, node.machine.counters().retried), (2, 1));
+        assert_eq!(
+            (
+                node.machine.counters().forwarded,
+                node.machine.counters().retried
+            ),
+            (2, 1)
+        );
     }
 }
 
@@ -144,7 +170,7 @@ fn a_link_that_is_refused_is_retriable_at_once() {
         let mut node = remote();
         node.apply(1, 5, &[1]);
         let opened = node.io.fake.take_opened().remove(0);
-        let status = Status::new(Code::Unavailable, "TF-C07: no").caused_by(cause);
+        let status = Status::new(Code::Unavailable, "the transport's own words").caused_by(cause);
         node.owner(&opened, StreamIn::Ended(status));
         assert_eq!(node.error(1), code("TF-C07", Code::Unavailable));
     }
@@ -206,7 +232,10 @@ fn when_the_caller_goes_away_its_forwarded_call_is_abandoned() {
     let stream = node.call(APPLY, &[], &adds(5, &[1]));
     let opened = node.io.fake.take_opened().remove(0);
     node.caller(stream, StreamIn::Ended(Status::new(Code::Cancelled, "")));
-    assert_eq!(node.io.fake.take_end(opened.stream).map(|s| s.code), Some(Code::Cancelled));
+    assert_eq!(
+        node.io.fake.take_end(opened.stream).map(|s| s.code),
+        Some(Code::Cancelled)
+    );
     assert_eq!(node.machine.in_flight(), 0);
     node.owner(&opened, StreamIn::Ended(Status::OK));
 }
@@ -229,12 +258,21 @@ fn a_call_waits_until_this_node_knows_who_owns_what() {
 
 #[test]
 fn a_call_does_not_wait_for_readiness_for_ever_and_not_too_many_do() {
-    let mut node = Node::with(0, ActorsConfig { waiting_max: 1, ..config(0) });
+    let mut node = Node::with(
+        0,
+        ActorsConfig {
+            waiting_max: 1,
+            ..config(0)
+        },
+    );
     node.view.otherwise = Route::NotReady;
     node.apply(1, 5, &[1]);
     node.apply(2, 5, &[1]);
     assert_eq!(node.error(2), code("TF-R11", Code::Unavailable));
-    assert_eq!(node.machine.poll_timeout(), Some(node.now + node.machine.config.waiting_timeout));
+    assert_eq!(
+        node.machine.poll_timeout(),
+        Some(node.now + node.machine.config.waiting_timeout)
+    );
     node.sleep(node.machine.config.waiting_timeout);
     assert_eq!(node.error(1), code("TF-R11", Code::Unavailable));
     node.apply(3, 5, &[1]);
@@ -267,13 +305,20 @@ fn no_message_two_messages_and_other_methods_are_refused() {
 #[test]
 fn a_malformed_message_or_request_id_is_the_callers_fault() {
     let mut node = Node::new(0);
-    for (method, bytes) in [(APPLY, &[0xff][..]), (GET, &[0x08]), (APPLY, &[0x12, 3, 0x0a, 9, 9])] {
+    for (method, bytes) in [
+        (APPLY, &[0xff][..]),
+        (GET, &[0x08]),
+        (APPLY, &[0x12, 3, 0x0a, 9, 9]),
+    ] {
         let stream = node.call(method, &[], bytes);
         assert_eq!(node.end_of(stream), code("TF-C04", Code::InvalidArgument));
     }
     let stream = node.accept(APPLY, &[("trefoil-request", b"12")], None);
     assert_eq!(node.end_of(stream), code("TF-C04", Code::InvalidArgument));
-    assert_eq!((node.machine.counters().malformed, node.machine.in_flight()), (4, 0));
+    assert_eq!(
+        (node.machine.counters().malformed, node.machine.in_flight()),
+        (4, 0)
+    );
 }
 
 #[test]
@@ -281,7 +326,13 @@ fn events_of_strange_streams_are_ignored() {
     let mut node = remote();
     node.apply(1, 5, &[1]);
     let opened = node.io.fake.take_opened().remove(0);
-    for tag in [Tag(u64::MAX), Tag::NEW, Tag::new(3, 0), Tag::new(3, 1 << 33), opened.tag] {
+    for tag in [
+        Tag(u64::MAX),
+        Tag::NEW,
+        Tag::new(3, 0),
+        Tag::new(3, 1 << 33),
+        opened.tag,
+    ] {
         node.stream(StreamId::new(99, 9), tag, StreamIn::Frame(b"x"));
         node.stream(StreamId::new(99, 9), tag, StreamIn::Ended(Status::OK));
     }

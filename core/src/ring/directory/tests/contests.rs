@@ -130,18 +130,20 @@ fn a_list_older_than_the_claim_takes_nothing_away() {
 }
 
 #[test]
-fn between_two_others_a_list_follows_the_rank() {
+fn between_two_others_a_list_decides_nothing_and_both_are_asked_again() {
     let mut world = World::new();
     let b = world.up(B, false);
     let c = world.up(C, false);
     let (to_c, to_b) = (world.won_by(C, B).next().unwrap(), world.won_by(B, C).next().unwrap());
     world.list(&b, &[to_c, to_b]);
     world.list(&c, &[to_c, to_b]);
-    assert_eq!((world.owner(to_c), world.owner(to_b)), (Some(C), Some(B)));
-    // One of them is out of date about `to_b`: both are asked again before long.
+    assert_eq!((world.owner(to_c), world.owner(to_b)), (Some(B), Some(B)));
     world.pass(config_interval() / 4);
-    world.opened(B, control_plane::LOCAL_ACTOR_IDS);
-    world.opened(C, control_plane::LOCAL_ACTOR_IDS);
+    let (b, c) = (world.opened(B, control_plane::LOCAL_ACTOR_IDS), world.opened(C, control_plane::LOCAL_ACTOR_IDS));
+    // Meanwhile one of them gave way.
+    world.list(&b, &[to_b]);
+    world.list(&c, &[to_c]);
+    assert_eq!((world.owner(to_c), world.owner(to_b)), (Some(C), Some(B)));
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::vec::Vec;
 use super::super::*;
 use super::world::{B, C, Heard, World, config};
 use crate::stream::Class;
-use crate::time::Duration;
 
 const LIST: crate::id::MethodId = control_plane::LOCAL_ACTOR_IDS;
 

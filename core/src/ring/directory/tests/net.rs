@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::format;
 use std::string::String;
@@ -97,7 +98,7 @@ pub(super) struct Ours {
 }
 
 pub(super) enum Node {
-    Ours(Ours),
+    Ours(Box<Ours>),
     Legacy(Legacy),
 }
 
@@ -151,7 +152,7 @@ impl Net {
             };
             let side = Side { names, next: 0, frames: BTreeMap::new(), adopted: None, out: Vec::new() };
             let directory = Directory::new(config, placement()).unwrap();
-            Node::Ours(Ours { directory, side, published: BTreeMap::new(), lost: Vec::new() })
+            Node::Ours(Box::new(Ours { directory, side, published: BTreeMap::new(), lost: Vec::new() }))
         });
         let nodes = nodes.collect();
         Self {
@@ -207,7 +208,8 @@ impl Net {
     /// Runs one of our directories, takes its events and carries out what it did.
     fn run(&mut self, at: usize, f: impl FnOnce(&mut Directory, Instant, &mut Side, &mut dyn Events<Directory>)) {
         let (now, n) = (self.now, self.nodes.len());
-        let Node::Ours(Ours { directory, side, published, lost }) = &mut self.nodes[at] else { return };
+        let Node::Ours(ours) = &mut self.nodes[at] else { return };
+        let Ours { directory, side, published, lost } = &mut **ours;
         f(directory, now, side, &mut |event: DirectoryEvent<'_>| match event {
             DirectoryEvent::Changed { id, owner: Some(owner) } => {
                 published.insert(id, owner);

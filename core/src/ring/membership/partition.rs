@@ -1,0 +1,79 @@
+//! Which side of a partition may go on.
+//!
+//! A side is counted against everybody it knew: its members and the hosts it removed because they
+//! failed. Hosts that said goodbye or were declared dead do not count. A host that is suspected still
+//! counts as a member. So two sides never both hold the majority of one and the same set of hosts;
+//! they may for about a hold, while one of them still waits for suspects, and that is covered by
+//! the journals' fences, not here.
+
+use super::{Membership, MembershipEvent, OnStart};
+use crate::machine::Events;
+use crate::time::Instant;
+
+/// What the smaller side of a partition does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionPolicy {
+    /// Both sides go on, as implementations of the seed protocol do. Failed hosts are forgotten after
+    /// a tombstone; a partition longer than that heals through seeds only.
+    KeepBoth,
+    /// The side with more than half of the hosts goes on; of two equal halves, the one with the
+    /// lexicographically lowest host string. A side that has held the majority for the time of a
+    /// tombstone forgets its failed hosts, so a majority may shrink and a minority never turns into
+    /// one. A node that has seeds holds no majority until a member has answered for itself, or it has
+    /// begun alone.
+    #[default]
+    KeepMajority,
+}
+
+impl Membership {
+    /// Whether this side may own anything.
+    #[must_use]
+    pub const fn has_majority(&self) -> bool {
+        self.majority
+    }
+
+    fn counts_majority(&self) -> bool {
+        match self.config.partition {
+            PartitionPolicy::KeepBoth => true,
+            PartitionPolicy::KeepMajority => {
+                let live = self.hosts.members().len() + 1;
+                let failed = self.hosts.failed() as usize;
+                self.joined && (live > failed || (live == failed && self.holds_lowest_name()))
+            }
+        }
+    }
+
+    fn holds_lowest_name(&self) -> bool {
+        let names = self.hosts.known().filter_map(|host| {
+            let live = host.phase().is_live();
+            (live || self.has_failed(host)).then_some((&*host.name, live))
+        });
+        names.chain([(&*self.config.host, true)]).min().is_some_and(|(_, live)| live)
+    }
+
+    /// Whether this node held the majority once and lost it. Such a node does not vouch for itself.
+    pub(super) const fn is_minority(&self) -> bool {
+        self.joined && !self.majority
+    }
+
+    /// Whether hosts that failed may be forgotten by now.
+    pub(super) fn may_forget_failed(&self, now: Instant) -> bool {
+        match self.config.partition {
+            PartitionPolicy::KeepBoth => true,
+            PartitionPolicy::KeepMajority => {
+                self.majority && now.since(self.majority_since) >= self.config.tombstone
+            }
+        }
+    }
+
+    /// Counts again, and tells if the outcome changed.
+    pub(super) fn count_majority(&mut self, now: Instant, start: OnStart, up: &mut dyn Events<Self>) {
+        let majority = self.counts_majority();
+        if majority == self.majority && start == OnStart::No {
+            return;
+        }
+        self.majority = majority;
+        self.majority_since = now;
+        up.event(MembershipEvent::Majority(majority));
+    }
+}

@@ -1,0 +1,134 @@
+//! A node's session: operations in, completions out, on whatever runtime.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use trefoil_core::id::Tag;
+use trefoil_core::machine::Full;
+use trefoil_core::storage::{Completion, Op, Storage};
+
+use crate::error::StoreError;
+use crate::writer::{Job, OwnedOp};
+use crate::Inner;
+
+/// Locks, whatever became of others who held the lock: the values are whole between calls.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a session's completions wait to be taken.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    arrived: Mutex<Arrived>,
+    changed: Condvar,
+    in_flight: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Arrived {
+    completions: VecDeque<(Tag, Completion<Vec<u8>>)>,
+    waker: Option<Waker>,
+}
+
+impl Mailbox {
+    /// Delivers completions and wakes the session once.
+    pub(crate) fn deliver(&self, completions: impl IntoIterator<Item = (Tag, Completion<Vec<u8>>)>) {
+        let mut arrived = lock(&self.arrived);
+        arrived.completions.extend(completions);
+        let waker = arrived.waker.take();
+        drop(arrived);
+        self.changed.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn pop(&self, arrived: &mut Arrived) -> Option<(Tag, Completion<Vec<u8>>)> {
+        let completion = arrived.completions.pop_front()?;
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        Some(completion)
+    }
+}
+
+/// The operations of one node. Carried out in the order they are submitted, so that a read sees what
+/// was written before it.
+#[derive(Debug)]
+pub struct Session {
+    store: Arc<Inner>,
+    mailbox: Arc<Mailbox>,
+    node: Arc<str>,
+}
+
+impl Session {
+    pub(crate) fn new(store: Arc<Inner>, node: &str) -> Self {
+        Self { store, mailbox: Arc::default(), node: node.into() }
+    }
+
+    /// Carries out one operation and waits for it; for tools and tests. Operations that were
+    /// submitted before and not taken yet are answered in between, and lost.
+    pub fn run(&mut self, op: Op<'_>) -> Completion<Vec<u8>> {
+        const OWN: Tag = Tag(u64::MAX);
+        if self.submit(op, OWN).is_err() {
+            return Completion::Unknown;
+        }
+        let mut arrived = lock(&self.mailbox.arrived);
+        loop {
+            while let Some((tag, completion)) = self.mailbox.pop(&mut arrived) {
+                if tag == OWN {
+                    return completion;
+                }
+            }
+            arrived = self.mailbox.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Storage for Session {
+    type Buf = Vec<u8>;
+
+    fn submit(&mut self, op: Op<'_>, tag: Tag) -> Result<(), Full> {
+        if self.mailbox.in_flight.load(Ordering::SeqCst) >= self.store.in_flight_max {
+            return Err(Full);
+        }
+        self.mailbox.in_flight.fetch_add(1, Ordering::SeqCst);
+        let op = OwnedOp::new(op, &self.node);
+        self.store.writer.push(Job { mailbox: Arc::clone(&self.mailbox), tag, op });
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Tag, Completion<Vec<u8>>)> {
+        let mut arrived = lock(&self.mailbox.arrived);
+        if let Some(completion) = self.mailbox.pop(&mut arrived) {
+            return Poll::Ready(completion);
+        }
+        match &mut arrived.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+/// Name of the value that counts a node's starts.
+const INCARNATION: &[u8] = b"incarnation";
+
+/// Counts a start of the session's node.
+pub(crate) fn begin_incarnation(session: &mut Session) -> Result<u64, StoreError> {
+    let stopped = |session: &Session| StoreError::Stopped(session.store.writer.failure().unwrap_or_default());
+    let Completion::Value { value, .. } = session.run(Op::Recall { key: INCARNATION }) else {
+        return Err(stopped(session));
+    };
+    let last = match value[..] {
+        [] => 0,
+        _ => u64::from_le_bytes(
+            value.as_slice().try_into().map_err(|_| StoreError::Damaged("an incarnation is not a number".into()))?,
+        ),
+    };
+    let present = last + 1;
+    match session.run(Op::Keep { key: INCARNATION, value: &present.to_le_bytes() }) {
+        Completion::Durable { .. } => Ok(present),
+        _ => Err(stopped(session)),
+    }
+}
