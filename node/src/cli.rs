@@ -131,7 +131,12 @@ pub struct CheckConfig {
 #[derive(Clone, Debug, Args)]
 pub struct At {
     /// A node, or several separated by commas.
-    #[arg(long, default_value = "127.0.0.1:7001", env = "TREFOIL_AT", value_delimiter = ',')]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:7001",
+        env = "TREFOIL_AT",
+        value_delimiter = ','
+    )]
     pub at: Vec<String>,
     /// How long to wait, in seconds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -188,6 +193,14 @@ pub enum CartCommand {
         /// How many.
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         quantity: u32,
+    },
+    /// Empties a cart.
+    Clear {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The cart.
+        id: u64,
     },
     /// Shows a cart.
     Show {

@@ -117,7 +117,9 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// Something is missing.
-    #[error("TF-N03: no {what}; set `{key}` in the file, {variable} in the environment, or --{key}")]
+    #[error(
+        "TF-N03: no {what}; set `{key}` in the file, {variable} in the environment, or --{key}"
+    )]
     Missing {
         /// What is missing.
         what: &'static str,
@@ -144,10 +146,14 @@ impl File {
     /// # Errors
     /// It cannot be read, or says something unknown.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 }
 
@@ -157,25 +163,50 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn from_args(args: &Serve) -> Result<Self, ConfigError> {
-        let file = args.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let file = args
+            .config
+            .as_deref()
+            .map(File::read)
+            .transpose()?
+            .unwrap_or_default();
         Self::merge(args, file)
     }
 
     fn merge(args: &Serve, file: File) -> Result<Self, ConfigError> {
-        let host = args.host.clone().or_else(|| file.host.clone()).ok_or(ConfigError::Missing {
-            what: "name of this node",
-            key: "host",
-            variable: "TREFOIL_HOST",
-        })?;
+        let host = args
+            .host
+            .clone()
+            .or_else(|| file.host.clone())
+            .ok_or(ConfigError::Missing {
+                what: "name of this node",
+                key: "host",
+                variable: "TREFOIL_HOST",
+            })?;
         check_host("host", &host)?;
-        let join = if args.join.is_empty() { file.join.clone() } else { args.join.clone() };
+        let join = if args.join.is_empty() {
+            file.join.clone()
+        } else {
+            args.join.clone()
+        };
         for peer in &join {
             check_host("join", peer)?;
         }
         Ok(Self {
-            listen: args.listen.clone().or_else(|| file.listen.clone()).unwrap_or_else(|| host.clone()),
-            cluster: args.cluster.clone().or_else(|| file.cluster.clone()).unwrap_or_else(|| "local".to_owned()),
-            data: args.data.clone().or_else(|| file.data.clone()).unwrap_or_else(|| "trefoil-data".into()),
+            listen: args
+                .listen
+                .clone()
+                .or_else(|| file.listen.clone())
+                .unwrap_or_else(|| host.clone()),
+            cluster: args
+                .cluster
+                .clone()
+                .or_else(|| file.cluster.clone())
+                .unwrap_or_else(|| "local".to_owned()),
+            data: args
+                .data
+                .clone()
+                .or_else(|| file.data.clone())
+                .unwrap_or_else(|| "trefoil-data".into()),
             metrics: args.metrics.or(file.metrics),
             host,
             join,
@@ -186,12 +217,19 @@ impl Config {
 
 /// A host must be `name:port`, since peers dial it.
 fn check_host(key: &'static str, value: &str) -> Result<(), ConfigError> {
-    let port = value.rsplit_once(':').filter(|(name, _)| !name.is_empty()).map(|(_, port)| port);
+    let port = value
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
         return Ok(());
     }
     let why = "must be a name or an address with a port, such as 10.0.0.7:7001";
-    Err(ConfigError::Invalid { key, value: value.to_owned(), why })
+    Err(ConfigError::Invalid {
+        key,
+        value: value.to_owned(),
+        why,
+    })
 }
 
 #[cfg(test)]
@@ -199,26 +237,62 @@ mod tests {
     use super::*;
 
     fn args() -> Serve {
-        Serve { config: None, host: None, listen: None, join: Vec::new(), cluster: None, data: None, metrics: None }
+        Serve {
+            config: None,
+            host: None,
+            listen: None,
+            join: Vec::new(),
+            cluster: None,
+            data: None,
+            metrics: None,
+        }
     }
 
     #[test]
     fn flags_stand_above_the_file() {
         let file: File = toml::from_str("host = 'a:1'\ncluster = 'c'\njoin = ['b:2']").unwrap();
-        let config = Config::merge(&Serve { host: Some("x:9".into()), ..args() }, file).unwrap();
-        assert_eq!((config.host.as_str(), config.listen.as_str(), config.cluster.as_str()), ("x:9", "x:9", "c"));
+        let config = Config::merge(
+            &Serve {
+                host: Some("x:9".into()),
+                ..args()
+            },
+            file,
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                config.host.as_str(),
+                config.listen.as_str(),
+                config.cluster.as_str()
+            ),
+            ("x:9", "x:9", "c")
+        );
         assert_eq!(config.join, ["b:2"]);
     }
 
     #[test]
     fn what_is_wrong_is_said_with_a_code_and_a_remedy() {
-        let missing = Config::merge(&args(), File::default()).unwrap_err().to_string();
-        assert!(missing.starts_with("TF-N03") && missing.contains("--host"), "{missing}");
+        let missing = Config::merge(&args(), File::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.starts_with("TF-N03") && missing.contains("--host"),
+            "{missing}"
+        );
         for host in ["", "a", ":7", "a:", "a:0", "a:70000", "a:x"] {
-            let error = Config::merge(&Serve { host: Some(host.into()), ..args() }, File::default()).unwrap_err();
+            let error = Config::merge(
+                &Serve {
+                    host: Some(host.into()),
+                    ..args()
+                },
+                File::default(),
+            )
+            .unwrap_err();
             assert!(error.to_string().starts_with("TF-N04"), "{error}");
         }
-        let unknown = toml::from_str::<File>("hots = 'a:1'").unwrap_err().to_string();
+        let unknown = toml::from_str::<File>("hots = 'a:1'")
+            .unwrap_err()
+            .to_string();
         assert!(unknown.contains("hots"), "{unknown}");
     }
 }

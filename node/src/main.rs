@@ -1,5 +1,7 @@
 //! The program `trefoil`: see `trefoil --help`.
 
+#![allow(unreachable_pub, reason = "a program exports nothing")]
+
 mod cart;
 mod cli;
 mod config;
@@ -33,8 +35,13 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode> {
     let filter = EnvFilter::try_new(&cli.log)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(run(cli.command))
 }
 

@@ -11,8 +11,15 @@ use trefoil_runtime_tokio::Handle;
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is a level rather than a count.
-const GAUGES: &[&str] =
-    &["members", "majority", "actors", "known_ids", "calls_open", "streams_open", "callers_waiting"];
+const GAUGES: &[&str] = &[
+    "members",
+    "majority",
+    "actors",
+    "known_ids",
+    "calls_open",
+    "streams_open",
+    "callers_waiting",
+];
 
 /// Serves the metrics of some nodes at `address` until the runtime ends.
 ///
@@ -22,7 +29,9 @@ pub fn serve(address: SocketAddr, nodes: Vec<Handle>) -> Result<()> {
     PrometheusBuilder::new()
         .with_http_listener(address)
         .install()
-        .with_context(|| format!("TF-N07: cannot serve metrics on {address}; is another program there?"))?;
+        .with_context(|| {
+            format!("TF-N07: cannot serve metrics on {address}; is another program there?")
+        })?;
     tokio::spawn(async move {
         loop {
             for node in &nodes {
@@ -36,7 +45,9 @@ pub fn serve(address: SocketAddr, nodes: Vec<Handle>) -> Result<()> {
 
 async fn record(node: &Handle) {
     // A node that was stopped shows its last values.
-    let Ok(stats) = node.stats().await else { return };
+    let Ok(stats) = node.stats().await else {
+        return;
+    };
     for (name, value) in stats.counters {
         let labels = [("node", node.host().to_owned())];
         if GAUGES.contains(&name) {

@@ -26,7 +26,12 @@ pub async fn run(args: &Serve) -> Result<()> {
     if let Some(address) = config.metrics {
         metrics::serve(address, vec![node.handle().clone()])?;
     }
-    say(&format!("{} listens on {} in cluster {}", config.host, node.address(), config.cluster));
+    say(&format!(
+        "{} listens on {} in cluster {}",
+        config.host,
+        node.address(),
+        config.cluster
+    ));
     interrupted().await?;
     say("leaving: calls in flight end, actors are put to rest, the others are told");
     node.shutdown().await;
@@ -58,7 +63,10 @@ pub fn check(args: &CheckConfig) -> Result<()> {
     say(&format!("join     {}", config.join.join(", ")));
     say(&format!("data     {}", config.data.display()));
     say(&format!("hold     {:?}", options.membership.hold));
-    say(&format!("message  at most {} bytes", options.limits.frame_bytes_max));
+    say(&format!(
+        "message  at most {} bytes",
+        options.limits.frame_bytes_max
+    ));
     Ok(())
 }
 
@@ -106,7 +114,8 @@ fn apply(file: &File, options: &mut NodeOptions) {
 pub async fn interrupted() -> Result<()> {
     #[cfg(unix)]
     {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             heard = tokio::signal::ctrl_c() => heard?,
             _ = terminate.recv() => {}

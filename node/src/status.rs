@@ -22,7 +22,11 @@ pub async fn run(args: StatusArgs) -> Result<()> {
     loop {
         let bytes = ask(&client, &args.at).await?;
         let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
-        say(&if args.json { json(&status)? } else { text(&status) });
+        say(&if args.json {
+            json(&status)?
+        } else {
+            text(&status)
+        });
         if !args.watch {
             return Ok(());
         }
@@ -31,8 +35,14 @@ pub async fn run(args: StatusArgs) -> Result<()> {
 }
 
 async fn ask(client: &Client, at: &At) -> Result<Bytes> {
-    let options = CallOptions { timeout: Duration::from_secs(at.timeout), ..CallOptions::default() };
-    client.unary(admin::STATUS, None, Bytes::new(), options).await.map_err(|error| explain(error, at))
+    let options = CallOptions {
+        timeout: Duration::from_secs(at.timeout),
+        ..CallOptions::default()
+    };
+    client
+        .unary(admin::STATUS, None, Bytes::new(), options)
+        .await
+        .map_err(|error| explain(error, at))
 }
 
 fn text(status: &StatusReply<'_>) -> String {
@@ -47,13 +57,20 @@ fn text(status: &StatusReply<'_>) -> String {
         status.incarnation,
         status.version
     )];
-    lines.push(format!("{:<24} {:<9} {:>8} {:>8} {:>10}  kind", "member", "state", "ids", "slots", "round trip"));
+    lines.push(format!(
+        "{:<24} {:<9} {:>8} {:>8} {:>10}  kind",
+        "member", "state", "ids", "slots", "round trip"
+    ));
     for member in status.members.iter().flatten() {
         let trip = match member.round_trip_us {
             0 => "-".to_owned(),
             us => format!("{:.2} ms", us as f64 / 1_000.0),
         };
-        let kind = if member.legacy { "legacy".to_owned() } else { format!("start {}", member.incarnation) };
+        let kind = if member.legacy {
+            "legacy".to_owned()
+        } else {
+            format!("start {}", member.incarnation)
+        };
         lines.push(format!(
             "{:<24} {:<9} {:>8} {:>8} {trip:>10}  {kind}",
             member.host, member.state, member.ids, member.slots
@@ -79,8 +96,12 @@ fn json(status: &StatusReply<'_>) -> Result<String> {
             })
         })
         .collect();
-    let counters: serde_json::Map<String, serde_json::Value> =
-        status.counters.iter().flatten().map(|counter| (counter.name.to_owned(), counter.value.into())).collect();
+    let counters: serde_json::Map<String, serde_json::Value> = status
+        .counters
+        .iter()
+        .flatten()
+        .map(|counter| (counter.name.to_owned(), counter.value.into()))
+        .collect();
     Ok(serde_json::to_string(&serde_json::json!({
         "host": status.host,
         "state": status.state,

@@ -16,5 +16,9 @@ pub fn run(args: StoreArgs) -> Result<ExitCode> {
     let StoreCommand::Check { data } = args.command;
     let report = Store::check(&data)?;
     say(&report.to_string());
-    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_whole() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

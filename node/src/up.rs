@@ -17,9 +17,15 @@ use crate::{metrics, say, serve};
 pub async fn run(args: Up) -> Result<()> {
     let last = args.port.checked_add(args.nodes - 1);
     let Some(last) = last else {
-        bail!("TF-N04: {} nodes from port {} on: there are no so many ports", args.nodes, args.port);
+        bail!(
+            "TF-N04: {} nodes from port {} on: there are no so many ports",
+            args.nodes,
+            args.port
+        );
     };
-    let hosts: Vec<String> = (args.port..=last).map(|port| format!("127.0.0.1:{port}")).collect();
+    let hosts: Vec<String> = (args.port..=last)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
     let store = Store::open(&args.data, StoreOptions::default())
         .with_context(|| format!("cannot open the store in {}", args.data.display()))?;
     let mut nodes = Vec::new();
@@ -34,8 +40,15 @@ pub async fn run(args: Up) -> Result<()> {
         metrics::serve(address, handles.clone())?;
     }
     together(&handles, Duration::from_secs(20)).await?;
-    say(&format!("{} nodes are up: {}", hosts.len(), hosts.join(", ")));
-    say(&format!("try: trefoil status --at {0}   trefoil cart add 7 apple 2 --at {0}", hosts[0]));
+    say(&format!(
+        "{} nodes are up: {}",
+        hosts.len(),
+        hosts.join(", ")
+    ));
+    say(&format!(
+        "try: trefoil status --at {0}   trefoil cart add 7 apple 2 --at {0}",
+        hosts[0]
+    ));
     serve::interrupted().await?;
     say("leaving: calls in flight end, actors are put to rest");
     for node in nodes {
@@ -53,10 +66,15 @@ pub async fn together(nodes: &[Handle], within: Duration) -> Result<()> {
         for node in nodes {
             let mut watch = node.watch();
             // The sender lives as long as the node does.
-            let _ = watch.wait_for(|view| view.alive().count() == nodes.len() && view.majority).await;
+            let _ = watch
+                .wait_for(|view| view.alive().count() == nodes.len() && view.majority)
+                .await;
         }
     };
-    tokio::time::timeout(within, whole)
-        .await
-        .with_context(|| format!("TF-N08: {} nodes did not find each other within {within:?}", nodes.len()))
+    tokio::time::timeout(within, whole).await.with_context(|| {
+        format!(
+            "TF-N08: {} nodes did not find each other within {within:?}",
+            nodes.len()
+        )
+    })
 }

@@ -70,7 +70,10 @@ impl Ran {
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         match self.kind {
             Kind::Loaded => Outcome::Loaded,
-            Kind::Applied => Outcome::Applied { record: &self.first, reply: &self.second },
+            Kind::Applied => Outcome::Applied {
+                record: &self.first,
+                reply: &self.second,
+            },
             Kind::Got => Outcome::Got { reply: &self.first },
             Kind::Snapshot => Outcome::Snapshot { bytes: &self.first },
             Kind::Dropped => Outcome::Dropped,
@@ -80,22 +83,30 @@ impl Ran {
 }
 
 /// A stage whose actors may panic: one that does is forgotten, and its call fails.
-struct Guarded<K: ActorKind> {
+pub(crate) struct Guarded<K: ActorKind> {
     stage: Stage<K>,
     output: Output,
 }
 
 impl<K: ActorKind> Guarded<K> {
     fn new(kind: K, seed: u64) -> Self {
-        Self { stage: Stage::new(kind, seed), output: Output::default() }
+        Self {
+            stage: Stage::new(kind, seed),
+            output: Output::default(),
+        }
     }
 
     fn perform(&mut self, id: u64, job: Job<'_>, ran: &mut Ran) {
         let Self { stage, output } = self;
         // What a panic may have left half changed is the actor, and it is forgotten below.
-        let result = catch_unwind(AssertUnwindSafe(|| ran.keep(stage.perform(id, job, output))));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            ran.keep(stage.perform(id, job, output))
+        }));
         if result.is_err() {
-            tracing::error!(id, "an actor panicked; it is forgotten and will be loaded anew");
+            tracing::error!(
+                id,
+                "an actor panicked; it is forgotten and will be loaded anew"
+            );
             stage.poison(id);
             ran.keep(Outcome::Failed);
         }
@@ -124,22 +135,35 @@ impl OwnedJob {
     fn new(ticket: Ticket, id: u64, job: Job<'_>) -> Self {
         let (kind, bytes) = match job {
             Job::Load { snapshot: None } => (JobKind::LoadNew, &[][..]),
-            Job::Load { snapshot: Some(bytes) } => (JobKind::Load, bytes),
+            Job::Load {
+                snapshot: Some(bytes),
+            } => (JobKind::Load, bytes),
             Job::Replay { request } => (JobKind::Replay, request),
             Job::Apply { request } => (JobKind::Apply, request),
             Job::Get => (JobKind::Get, &[][..]),
             Job::Snapshot => (JobKind::Snapshot, &[][..]),
             Job::Drop => (JobKind::Drop, &[][..]),
         };
-        Self { ticket, id, kind, bytes: bytes.to_vec() }
+        Self {
+            ticket,
+            id,
+            kind,
+            bytes: bytes.to_vec(),
+        }
     }
 
     fn job(&self) -> Job<'_> {
         match self.kind {
             JobKind::LoadNew => Job::Load { snapshot: None },
-            JobKind::Load => Job::Load { snapshot: Some(&self.bytes) },
-            JobKind::Replay => Job::Replay { request: &self.bytes },
-            JobKind::Apply => Job::Apply { request: &self.bytes },
+            JobKind::Load => Job::Load {
+                snapshot: Some(&self.bytes),
+            },
+            JobKind::Replay => Job::Replay {
+                request: &self.bytes,
+            },
+            JobKind::Apply => Job::Apply {
+                request: &self.bytes,
+            },
             JobKind::Get => Job::Get,
             JobKind::Snapshot => Job::Snapshot,
             JobKind::Drop => Job::Drop,
@@ -149,8 +173,15 @@ impl OwnedJob {
 
 /// Runs jobs and hands back what came of them.
 pub(crate) enum Performer<K: ActorKind> {
-    Inline { guarded: Box<Guarded<K>>, done: VecDeque<(Ticket, Ran)>, spare: Vec<Ran> },
-    Beside { threads: Vec<Thread>, done: mpsc::UnboundedReceiver<(Ticket, Ran)> },
+    Inline {
+        guarded: Box<Guarded<K>>,
+        done: VecDeque<(Ticket, Ran)>,
+        spare: Vec<Ran>,
+    },
+    Beside {
+        threads: Vec<Thread>,
+        done: mpsc::UnboundedReceiver<(Ticket, Ran)>,
+    },
 }
 
 pub(crate) struct Thread {
@@ -172,7 +203,11 @@ impl<K: ActorKind + Clone + Send + 'static> Performer<K> {
     pub(crate) fn new(kind: K, threads: ActorThreads, seed: u64) -> std::io::Result<Self> {
         let ActorThreads::Beside(count) = threads else {
             let guarded = Box::new(Guarded::new(kind, seed));
-            return Ok(Self::Inline { guarded, done: VecDeque::new(), spare: Vec::new() });
+            return Ok(Self::Inline {
+                guarded,
+                done: VecDeque::new(),
+                spare: Vec::new(),
+            });
         };
         let (tell, done) = mpsc::unbounded_channel();
         let threads = (0..count.max(1))
@@ -189,8 +224,13 @@ impl<K: ActorKind + Clone + Send + 'static> Performer<K> {
                         }
                     }
                 };
-                let handle = std::thread::Builder::new().name(format!("actors-{number}")).spawn(work)?;
-                Ok(Thread { jobs, _handle: handle })
+                let handle = std::thread::Builder::new()
+                    .name(format!("actors-{number}"))
+                    .spawn(work)?;
+                Ok(Thread {
+                    jobs,
+                    _handle: handle,
+                })
             })
             .collect::<std::io::Result<_>>()?;
         Ok(Self::Beside { threads, done })
@@ -199,7 +239,11 @@ impl<K: ActorKind + Clone + Send + 'static> Performer<K> {
     /// Takes a job. Inline it is done when this returns.
     pub(crate) fn run(&mut self, ticket: Ticket, id: u64, job: Job<'_>) {
         match self {
-            Self::Inline { guarded, done, spare } => {
+            Self::Inline {
+                guarded,
+                done,
+                spare,
+            } => {
                 let mut ran = spare.pop().unwrap_or_default();
                 guarded.perform(id, job, &mut ran);
                 done.push_back((ticket, ran));

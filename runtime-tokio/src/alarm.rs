@@ -31,7 +31,9 @@ impl Alarm {
             }
             self.due = due;
         }
-        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        let Some(sleep) = &mut self.sleep else {
+            return Poll::Pending;
+        };
         match sleep.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {

@@ -32,7 +32,9 @@ impl Waiting {
     /// Answers a caller and forgets it. A number that is not known is ignored.
     pub(crate) fn answer(&mut self, number: u64, answer: impl FnOnce() -> Answer) {
         let slot = number as u32;
-        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
         if u64::from(entry.0) != number >> 32 {
             return;
         }
@@ -62,7 +64,10 @@ mod tests {
         let again = waiting.insert(second);
         waiting.answer(number, || Ok(Bytes::from_static(b"late")));
         assert_ne!(number, again);
-        assert_eq!(heard_first.try_recv().ok(), Some(Ok(Bytes::from_static(b"1"))));
+        assert_eq!(
+            heard_first.try_recv().ok(),
+            Some(Ok(Bytes::from_static(b"1")))
+        );
         assert!(heard_second.try_recv().is_err());
         assert_eq!(waiting.len(), 1);
     }

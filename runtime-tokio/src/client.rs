@@ -43,7 +43,13 @@ impl ClientOptions {
     #[must_use]
     pub fn to(contacts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let contacts = contacts.into_iter().map(Into::into).collect();
-        Self { calls: ClientConfig { contacts, ..ClientConfig::default() }, ..Self::default() }
+        Self {
+            calls: ClientConfig {
+                contacts,
+                ..ClientConfig::default()
+            },
+            ..Self::default()
+        }
     }
 }
 
@@ -56,9 +62,26 @@ pub struct Client {
 
 #[derive(Debug)]
 enum Ask {
-    Apply { id: u64, request: Bytes, request_id: Option<u128>, deadline: Instant, caller: oneshot::Sender<Answer> },
-    Get { id: u64, request: Bytes, deadline: Instant, caller: oneshot::Sender<Answer> },
-    Call { method: MethodId, host: Option<String>, request: Bytes, deadline: Instant, caller: oneshot::Sender<Answer> },
+    Apply {
+        id: u64,
+        request: Bytes,
+        request_id: Option<u128>,
+        deadline: Instant,
+        caller: oneshot::Sender<Answer>,
+    },
+    Get {
+        id: u64,
+        request: Bytes,
+        deadline: Instant,
+        caller: oneshot::Sender<Answer>,
+    },
+    Call {
+        method: MethodId,
+        host: Option<String>,
+        request: Bytes,
+        deadline: Instant,
+        caller: oneshot::Sender<Answer>,
+    },
 }
 
 impl Client {
@@ -85,7 +108,11 @@ impl Client {
         let (asks, commands) = mpsc::channel(1_024);
         let engine = Engine::new(config, Machine::new(options.calls))?;
         let transport = net::client(&options.grpc, &options.limits, options.source)?;
-        let runtime = ClientRuntime { commands, waiting: Waiting::default(), alarm: Alarm::default() };
+        let runtime = ClientRuntime {
+            commands,
+            waiting: Waiting::default(),
+            alarm: Alarm::default(),
+        };
         let mut driver = Driver::new(engine, transport, NoStore, runtime);
         tokio::spawn(std::future::poll_fn(move |cx| driver.poll(cx)));
         Ok(Self { asks })
@@ -103,11 +130,25 @@ impl Client {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn apply_with(&self, id: u64, messages: &[Any<'_>], options: CallOptions) -> Result<Applied, CallError> {
+    pub async fn apply_with(
+        &self,
+        id: u64,
+        messages: &[Any<'_>],
+        options: CallOptions,
+    ) -> Result<Applied, CallError> {
         let request = apply_request(id, messages);
         let deadline = clock::now() + options.timeout;
         let request_id = options.request_id;
-        match self.call(|caller| Ask::Apply { id, request, request_id, deadline, caller }).await {
+        match self
+            .call(|caller| Ask::Apply {
+                id,
+                request,
+                request_id,
+                deadline,
+                caller,
+            })
+            .await
+        {
             Ok(bytes) => Applied::new(bytes),
             // An earlier attempt of this very call was applied: its answer is gone, its effect is not.
             Err(error) if error.stable_code() == Some("TF-R07") => {
@@ -135,7 +176,15 @@ impl Client {
 
     async fn get_by(&self, id: u64, deadline: Instant) -> Result<Got, CallError> {
         let request = get_request(id);
-        Got::new(self.call(|caller| Ask::Get { id, request, deadline, caller }).await?)
+        Got::new(
+            self.call(|caller| Ask::Get {
+                id,
+                request,
+                deadline,
+                caller,
+            })
+            .await?,
+        )
     }
 
     /// Any unary call, to one host or to any contact: encoded request in, encoded answer out.
@@ -150,12 +199,22 @@ impl Client {
         options: CallOptions,
     ) -> Result<Bytes, CallError> {
         let (host, deadline) = (host.map(str::to_owned), clock::now() + options.timeout);
-        self.call(|caller| Ask::Call { method, host, request, deadline, caller }).await
+        self.call(|caller| Ask::Call {
+            method,
+            host,
+            request,
+            deadline,
+            caller,
+        })
+        .await
     }
 
     async fn call(&self, ask: impl FnOnce(oneshot::Sender<Answer>) -> Ask) -> Answer {
         let (caller, heard) = oneshot::channel();
-        self.asks.send(ask(caller)).await.map_err(|_| CallError::stopped())?;
+        self.asks
+            .send(ask(caller))
+            .await
+            .map_err(|_| CallError::stopped())?;
         heard.await.unwrap_or_else(|_| Err(CallError::stopped()))
     }
 }
@@ -169,16 +228,35 @@ struct ClientRuntime {
 
 #[derive(Debug)]
 enum Owned {
-    Apply { call: u64, id: u64, request: Bytes, request_id: Option<u128>, deadline: Instant },
-    Get { call: u64, id: u64, request: Bytes, deadline: Instant },
-    Call { call: u64, method: MethodId, host: Option<String>, request: Bytes, deadline: Instant },
+    Apply {
+        call: u64,
+        id: u64,
+        request: Bytes,
+        request_id: Option<u128>,
+        deadline: Instant,
+    },
+    Get {
+        call: u64,
+        id: u64,
+        request: Bytes,
+        deadline: Instant,
+    },
+    Call {
+        call: u64,
+        method: MethodId,
+        host: Option<String>,
+        request: Bytes,
+        deadline: Instant,
+    },
 }
 
 impl Events<Machine> for ClientRuntime {
     fn event(&mut self, event: ClientEvent<'_>) {
         let ClientEvent::Answer { call, result, .. } = event;
         self.waiting.answer(call, || {
-            result.map(Bytes::copy_from_slice).map_err(|status| CallError::from_status(&status))
+            result
+                .map(Bytes::copy_from_slice)
+                .map_err(|status| CallError::from_status(&status))
         });
     }
 }
@@ -195,34 +273,95 @@ impl Runtime<Machine> for ClientRuntime {
     }
 
     fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Option<Owned>> {
-        let Poll::Ready(ask) = self.commands.poll_recv(cx) else { return Poll::Pending };
+        let Poll::Ready(ask) = self.commands.poll_recv(cx) else {
+            return Poll::Pending;
+        };
         Poll::Ready(ask.map(|ask| match ask {
-            Ask::Apply { id, request, request_id, deadline, caller } => {
-                Owned::Apply { call: self.waiting.insert(caller), id, request, request_id, deadline }
-            }
-            Ask::Get { id, request, deadline, caller } => {
-                Owned::Get { call: self.waiting.insert(caller), id, request, deadline }
-            }
-            Ask::Call { method, host, request, deadline, caller } => {
-                Owned::Call { call: self.waiting.insert(caller), method, host, request, deadline }
-            }
+            Ask::Apply {
+                id,
+                request,
+                request_id,
+                deadline,
+                caller,
+            } => Owned::Apply {
+                call: self.waiting.insert(caller),
+                id,
+                request,
+                request_id,
+                deadline,
+            },
+            Ask::Get {
+                id,
+                request,
+                deadline,
+                caller,
+            } => Owned::Get {
+                call: self.waiting.insert(caller),
+                id,
+                request,
+                deadline,
+            },
+            Ask::Call {
+                method,
+                host,
+                request,
+                deadline,
+                caller,
+            } => Owned::Call {
+                call: self.waiting.insert(caller),
+                method,
+                host,
+                request,
+                deadline,
+            },
         }))
     }
 
     fn lend(command: &Owned) -> ClientCommand<'_> {
         match *command {
-            Owned::Apply { call, id, ref request, request_id, deadline } => {
-                ClientCommand::Apply { call, id, request, request_id, deadline }
-            }
-            Owned::Get { call, id, ref request, deadline } => ClientCommand::Get { call, id, request, deadline },
-            Owned::Call { call, method, ref host, ref request, deadline } => {
-                ClientCommand::Call { call, method, host: host.as_deref(), request, deadline }
-            }
+            Owned::Apply {
+                call,
+                id,
+                ref request,
+                request_id,
+                deadline,
+            } => ClientCommand::Apply {
+                call,
+                id,
+                request,
+                request_id,
+                deadline,
+            },
+            Owned::Get {
+                call,
+                id,
+                ref request,
+                deadline,
+            } => ClientCommand::Get {
+                call,
+                id,
+                request,
+                deadline,
+            },
+            Owned::Call {
+                call,
+                method,
+                ref host,
+                ref request,
+                deadline,
+            } => ClientCommand::Call {
+                call,
+                method,
+                host: host.as_deref(),
+                request,
+                deadline,
+            },
         }
     }
 
     fn refused(&mut self, command: Owned, Full: Full) {
-        let (Owned::Apply { call, .. } | Owned::Get { call, .. } | Owned::Call { call, .. }) = command;
+        let (Owned::Apply { call, .. } | Owned::Get { call, .. } | Owned::Call { call, .. }) =
+            command;
         self.waiting.answer(call, || Err(CallError::busy()));
     }
 

@@ -21,9 +21,15 @@ pub fn now() -> Instant {
 
 /// What the clock on the wall says now.
 pub fn wall() -> WallClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the wall clock is read"
+    )]
     let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    WallClock { at: now(), unix_seconds: unix.map_or(0, |d| d.as_secs() as i64) }
+    WallClock {
+        at: now(),
+        unix_seconds: unix.map_or(0, |d| d.as_secs() as i64),
+    }
 }
 
 /// 64 bits from the system's source of randomness, for seeds and boot ids.

@@ -30,19 +30,31 @@ impl CallError {
     /// The error of a status.
     #[must_use]
     pub fn from_status(status: &Status<'_>) -> Self {
-        Self { code: status.code, message: status.message.to_owned(), remedy: remedy(status) }
+        Self {
+            code: status.code,
+            message: status.message.to_owned(),
+            remedy: remedy(status),
+        }
     }
 
     /// The node was stopped before it answered.
     #[must_use]
     pub fn stopped() -> Self {
-        Self { code: Code::Unavailable, message: codes::STOPPING.to_owned(), remedy: Remedy::Uncertain }
+        Self {
+            code: Code::Unavailable,
+            message: codes::STOPPING.to_owned(),
+            remedy: Remedy::Uncertain,
+        }
     }
 
     /// Too many calls are in flight from this program.
     #[must_use]
     pub fn busy() -> Self {
-        Self { code: Code::ResourceExhausted, message: codes::BUSY.to_owned(), remedy: Remedy::Retry }
+        Self {
+            code: Code::ResourceExhausted,
+            message: codes::BUSY.to_owned(),
+            remedy: Remedy::Retry,
+        }
     }
 
     /// The stable code, if there is one.
@@ -57,7 +69,9 @@ fn remedy(status: &Status<'_>) -> Remedy {
         Code::ResourceExhausted if status.stable_code() == Some("TF-C05") => Remedy::Final,
         Code::Unavailable if status.cause == Cause::Lost => Remedy::Uncertain,
         Code::Unavailable | Code::ResourceExhausted => Remedy::Retry,
-        Code::Aborted | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => Remedy::Uncertain,
+        Code::Aborted | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => {
+            Remedy::Uncertain
+        }
         Code::Ok
         | Code::InvalidArgument
         | Code::NotFound
@@ -83,6 +97,9 @@ mod tests {
         let refused = lost.caused_by(Cause::Refused);
         assert_eq!(CallError::from_status(&refused).remedy, Remedy::Retry);
         let moved = CallError::from_status(&Status::new(Code::Aborted, codes::MOVED));
-        assert_eq!((moved.remedy, moved.stable_code()), (Remedy::Uncertain, Some("TF-R03")));
+        assert_eq!(
+            (moved.remedy, moved.stable_code()),
+            (Remedy::Uncertain, Some("TF-R03"))
+        );
     }
 }

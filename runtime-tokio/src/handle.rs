@@ -16,13 +16,32 @@ use crate::reply::{Applied, Got, apply_request, get_request};
 /// What handles ask of a driver.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Apply { request: Bytes, request_id: Option<u128>, deadline: Instant, caller: oneshot::Sender<Answer> },
-    Get { request: Bytes, deadline: Instant, caller: oneshot::Sender<Answer> },
-    Release { id: u64 },
-    Join { host: String },
-    Down { host: String },
-    Leave { left: oneshot::Sender<()> },
-    Stats { caller: oneshot::Sender<Stats> },
+    Apply {
+        request: Bytes,
+        request_id: Option<u128>,
+        deadline: Instant,
+        caller: oneshot::Sender<Answer>,
+    },
+    Get {
+        request: Bytes,
+        deadline: Instant,
+        caller: oneshot::Sender<Answer>,
+    },
+    Release {
+        id: u64,
+    },
+    Join {
+        host: String,
+    },
+    Down {
+        host: String,
+    },
+    Leave {
+        left: oneshot::Sender<()>,
+    },
+    Stats {
+        caller: oneshot::Sender<Stats>,
+    },
     Stop,
 }
 
@@ -37,7 +56,10 @@ impl Stats {
     /// The value of a counter.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<u64> {
-        self.counters.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.counters
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
     }
 }
 
@@ -53,7 +75,10 @@ pub struct CallOptions {
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), request_id: None }
+        Self {
+            timeout: Duration::from_secs(10),
+            request_id: None,
+        }
     }
 }
 
@@ -115,11 +140,23 @@ impl Handle {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn apply_with(&self, id: u64, messages: &[Any<'_>], options: CallOptions) -> Result<Applied, CallError> {
+    pub async fn apply_with(
+        &self,
+        id: u64,
+        messages: &[Any<'_>],
+        options: CallOptions,
+    ) -> Result<Applied, CallError> {
         let request = apply_request(id, messages);
         let deadline = clock::now() + options.timeout;
         let request_id = options.request_id;
-        let bytes = self.call(|caller| Ask::Apply { request, request_id, deadline, caller }).await?;
+        let bytes = self
+            .call(|caller| Ask::Apply {
+                request,
+                request_id,
+                deadline,
+                caller,
+            })
+            .await?;
         Applied::new(bytes)
     }
 
@@ -130,7 +167,14 @@ impl Handle {
     pub async fn get(&self, id: u64) -> Result<Got, CallError> {
         let request = get_request(id);
         let deadline = clock::now() + CallOptions::default().timeout;
-        Got::new(self.call(|caller| Ask::Get { request, deadline, caller }).await?)
+        Got::new(
+            self.call(|caller| Ask::Get {
+                request,
+                deadline,
+                caller,
+            })
+            .await?,
+        )
     }
 
     /// Gives an id up: what is queued is finished, a snapshot is taken, and whoever the id is placed
@@ -147,7 +191,10 @@ impl Handle {
     /// # Errors
     /// The node was stopped.
     pub async fn join(&self, host: &str) -> Result<(), CallError> {
-        self.ask(Ask::Join { host: host.to_owned() }).await
+        self.ask(Ask::Join {
+            host: host.to_owned(),
+        })
+        .await
     }
 
     /// Declares a host dead: it is dropped at once and the others are told. For orchestrators that
@@ -156,7 +203,10 @@ impl Handle {
     /// # Errors
     /// The node was stopped.
     pub async fn declare_down(&self, host: &str) -> Result<(), CallError> {
-        self.ask(Ask::Down { host: host.to_owned() }).await
+        self.ask(Ask::Down {
+            host: host.to_owned(),
+        })
+        .await
     }
 
     /// Drains the node and says goodbye: calls in flight are finished, actors are put to rest, the

@@ -31,8 +31,15 @@ impl Runtime for Tokio {
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Io> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = self.source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        if let Some(source) = self
+            .source
+            .filter(|source| source.is_ipv4() == address.is_ipv4())
+        {
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let stream = socket.connect(address).await?;

@@ -17,7 +17,7 @@ use trefoil_core::ring::actors::ActorsConfig;
 use trefoil_core::ring::directory::DirectoryConfig;
 use trefoil_core::ring::membership::MembershipConfig;
 use trefoil_core::ring::node::{Ring, RingConfig};
-use trefoil_core::ring::placement::{Placement, PlacementConfig};
+use trefoil_core::ring::placement::{PlacementConfig, Weight};
 use trefoil_core::storage::{OwnerId, Storage};
 use trefoil_core::time::Duration;
 use trefoil_transport_tonic::{Grpc, GrpcOptions, Server};
@@ -54,6 +54,8 @@ pub struct NodeOptions {
     pub actors: ActorsConfig,
     /// Where ids belong; equal on all nodes.
     pub placement: PlacementConfig,
+    /// Hosts that should own more than others; equal on all nodes.
+    pub weights: Vec<(String, Weight)>,
     /// Bounds.
     pub limits: Limits,
     /// How links are dialled.
@@ -82,6 +84,7 @@ impl NodeOptions {
             directory: DirectoryConfig::lan(),
             actors: ActorsConfig::default(),
             placement: PlacementConfig::default(),
+            weights: Vec::new(),
             limits: Limits::default(),
             links: LinkConfig::default(),
             grpc: GrpcOptions::default(),
@@ -104,25 +107,30 @@ impl NodeOptions {
         let mut actors = self.actors.clone();
         actors.owner = OwnerId(boot);
         actors.seed = seed.rotate_left(32);
-        RingConfig { membership, directory, actors, placement: self.placement.clone() }
+        let (placement, weights) = (self.placement, self.weights.clone());
+        RingConfig {
+            membership,
+            directory,
+            actors,
+            placement,
+            weights,
+        }
     }
 
-    fn engine(&self, boot: u64, seed: u64) -> Result<EngineConfig, StartError> {
-        let placement = Placement::new(self.placement.clone())
-            .map_err(trefoil_core::ring::node::RingConfigError::Placement)?;
-        Ok(EngineConfig {
+    fn engine(&self, boot: u64, seed: u64, placement: u64) -> EngineConfig {
+        EngineConfig {
             node: self.host.clone(),
             boot,
             incarnation: self.incarnation,
             cluster: self.cluster.clone(),
-            placement: placement.fingerprint(),
+            placement,
             electorate: 0,
             features: 0,
             anonymous: false,
             limits: self.limits.clone(),
             links: self.links.clone(),
             seed,
-        })
+        }
     }
 }
 
@@ -161,7 +169,11 @@ impl Node {
         let listener = listen(&options).await?;
         let address = listener.local_addr()?;
         let drain_timeout = options.drain_timeout;
-        let Built { mut driver, server, handle } = build(options, kind, storage)?;
+        let Built {
+            mut driver,
+            server,
+            handle,
+        } = build(options, kind, storage)?;
         let (tell, stopped) = oneshot::channel();
         let accepting = server.clone();
         tokio::spawn(async move { accepting.listen(Tcp(listener)).await });
@@ -173,7 +185,14 @@ impl Node {
             // Nobody may be waiting.
             let _ = tell.send(());
         });
-        Ok(Self { handle, address, server, drain_timeout, stopped, thread: None })
+        Ok(Self {
+            handle,
+            address,
+            server,
+            drain_timeout,
+            stopped,
+            thread: None,
+        })
     }
 
     /// Starts a node on a thread of its own, with a current-thread runtime of its own.
@@ -190,7 +209,10 @@ impl Node {
         let (tell, started) = oneshot::channel();
         let name = options.host.clone();
         let run = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     let _ = tell.send(Err(StartError::System(error)));
@@ -205,13 +227,16 @@ impl Node {
                         let running = std::mem::replace(&mut node.stopped, stopped);
                         drop(tell.send(Ok(node)));
                         drop(running.await);
-                        drop(done.send(()));
+                        // Nobody may be waiting.
+                        let _ = done.send(());
                     }
                 }
             });
         };
         let thread = std::thread::Builder::new().name(name).spawn(run)?;
-        let mut node = started.await.map_err(|_| std::io::Error::other("the node's thread ended"))??;
+        let mut node = started
+            .await
+            .map_err(|_| std::io::Error::other("the node's thread ended"))??;
         node.thread = Some(thread);
         Ok(node)
     }
@@ -255,8 +280,13 @@ impl Node {
 }
 
 async fn listen(options: &NodeOptions) -> Result<TcpListener, StartError> {
-    let address = options.listen.clone().unwrap_or_else(|| options.host.clone());
-    TcpListener::bind(&address).await.map_err(|source| StartError::Listen { address, source })
+    let address = options
+        .listen
+        .clone()
+        .unwrap_or_else(|| options.host.clone());
+    TcpListener::bind(&address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 fn build<K, S>(options: NodeOptions, kind: K, storage: S) -> Result<Built<K, S>, StartError>
@@ -266,16 +296,25 @@ where
     S: Storage,
 {
     let (boot, seed) = (clock::entropy()?, clock::entropy()?);
-    let ring = Ring::new(options.ring(boot, seed))?;
-    let engine = Engine::new(options.engine(boot, seed)?, ring)?;
-    let tokio = Tokio { source: options.source };
-    let grpc = Grpc::new(tokio, Methods::ring(), &options.limits, options.grpc.clone())?;
-    let server = Server::new(tokio, grpc.service(), options.grpc.clone())?;
+    let ring = options.ring(boot, seed);
+    let engine = options.engine(boot, seed, ring.placement().fingerprint());
+    let engine = Engine::new(engine, Ring::new(ring)?)?;
+    let tokio = Tokio {
+        source: options.source,
+    };
+    let grpc = Grpc::new(
+        tokio,
+        Methods::ring(),
+        &options.limits,
+        options.grpc.clone(),
+    )?;
+    let service = grpc.service();
     #[cfg(feature = "reflection")]
-    let server = server.with_reflection(&[
+    let service = service.with_reflection(&[
         trefoil_proto::control_plane::FILE_DESCRIPTOR_SET,
         trefoil_proto::admin::FILE_DESCRIPTOR_SET,
     ])?;
+    let server = Server::new(tokio, service, options.grpc.clone())?;
     let published = Arc::new(Published::new(&options.host));
     let (asks, heard) = mpsc::channel(1_024);
     let runtime = NodeRuntime::new(
@@ -286,5 +325,9 @@ where
         Alarm::default(),
     );
     let driver = Driver::new(engine, grpc, storage, runtime);
-    Ok(Built { driver, server, handle: Handle { asks, published } })
+    Ok(Built {
+        driver,
+        server,
+        handle: Handle { asks, published },
+    })
 }

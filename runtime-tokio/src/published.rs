@@ -65,7 +65,10 @@ pub struct View {
 impl View {
     /// Hosts of all members that are not suspect.
     pub fn alive(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().filter(|m| m.state == MemberState::Alive).map(|m| &*m.host)
+        self.members
+            .iter()
+            .filter(|m| m.state == MemberState::Alive)
+            .map(|m| &*m.host)
     }
 }
 
@@ -133,7 +136,11 @@ impl Published {
             let placement = self.placement.load();
             placement.as_ref()?.owner(id).map(NodeId)
         })?;
-        self.names.read().get(owner.0 as usize).filter(|name| !name.is_empty()).cloned()
+        self.names
+            .read()
+            .get(owner.0 as usize)
+            .filter(|name| !name.is_empty())
+            .cloned()
     }
 
     pub(crate) fn is_claimed(&self, id: u64) -> bool {
@@ -151,7 +158,11 @@ impl Published {
                 }
             }
         }
-        let mut owned: Vec<_> = names.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+        let mut owned: Vec<_> = names
+            .into_iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .collect();
         owned.sort();
         owned
     }

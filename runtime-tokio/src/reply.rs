@@ -18,14 +18,23 @@ pub struct Applied {
 impl Applied {
     pub(crate) fn new(bytes: Bytes) -> Result<Self, CallError> {
         checked::<ApplyResult<'_>>(&bytes)?;
-        Ok(Self { bytes, repeated: false })
+        Ok(Self {
+            bytes,
+            repeated: false,
+        })
     }
 
     /// The request had been applied before, and only the state is known.
     pub(crate) fn before(state: &Got) -> Self {
         let view = state.view();
-        let reply = ApplyResult { state: view.grain, ..ApplyResult::default() };
-        Self { bytes: encode(&reply), repeated: true }
+        let reply: ApplyResult<'_> = ApplyResult {
+            state: view.grain,
+            ..ApplyResult::default()
+        };
+        Self {
+            bytes: encode(&reply),
+            repeated: true,
+        }
     }
 
     /// The answer; it was checked when it arrived, so its lists iterate without errors.
@@ -80,11 +89,13 @@ impl Got {
 }
 
 fn checked<'a, M: Decode<'a>>(bytes: &'a Bytes) -> Result<(), CallError> {
-    M::parse(bytes).and_then(|view| view.check()).map_err(|error| CallError {
-        code: Code::Internal,
-        message: format!("the answer cannot be decoded: {error}"),
-        remedy: Remedy::Final,
-    })
+    M::parse(bytes)
+        .and_then(|view| view.check())
+        .map_err(|error| CallError {
+            code: Code::Internal,
+            message: format!("the answer cannot be decoded: {error}"),
+            remedy: Remedy::Final,
+        })
 }
 
 pub(crate) fn encode(message: &impl Encode) -> Bytes {

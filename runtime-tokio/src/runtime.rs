@@ -45,12 +45,30 @@ pub(crate) struct NodeRuntime<K: ActorKind> {
 #[derive(Debug)]
 pub(crate) enum Owned {
     Wall(WallClock),
-    Apply { call: u64, request: Bytes, request_id: Option<u128>, deadline: Instant },
-    Get { call: u64, request: Bytes, deadline: Instant },
-    Ran { ticket: Ticket, ran: Ran },
-    Release { id: u64 },
-    Join { host: String },
-    Down { host: String },
+    Apply {
+        call: u64,
+        request: Bytes,
+        request_id: Option<u128>,
+        deadline: Instant,
+    },
+    Get {
+        call: u64,
+        request: Bytes,
+        deadline: Instant,
+    },
+    Ran {
+        ticket: Ticket,
+        ran: Ran,
+    },
+    Release {
+        id: u64,
+    },
+    Join {
+        host: String,
+    },
+    Down {
+        host: String,
+    },
     Leave,
 }
 
@@ -107,8 +125,13 @@ impl<K: ActorKind> NodeRuntime<K> {
             })
             .collect();
         list.sort_by(|a, b| a.host.cmp(&b.host));
-        self.published.set_placement(ring.directory().placement().clone());
-        let view = Arc::new(View { version: present.0, members: list, majority: present.1 });
+        self.published
+            .set_placement(ring.directory().placement().clone());
+        let view = Arc::new(View {
+            version: present.0,
+            members: list,
+            majority: present.1,
+        });
         self.published.view.send_replace(view);
     }
 
@@ -127,7 +150,9 @@ impl<K: ActorKind> NodeRuntime<K> {
             ("callers_waiting", self.waiting.len() as u64),
             ("identity_mismatches", engine.mismatches()),
         ];
-        let stats = Stats { counters: gauges.into_iter().chain(ring.counters()).collect() };
+        let stats = Stats {
+            counters: gauges.into_iter().chain(ring.counters()).collect(),
+        };
         for caller in self.stats.drain(..) {
             let _ = caller.send(stats.clone());
         }
@@ -137,20 +162,41 @@ impl<K: ActorKind> NodeRuntime<K> {
 impl<K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<K> {
     fn event(&mut self, event: RingEvent<'_>) {
         match event {
-            RingEvent::Actors(ActorsEvent::Run { ticket, id, job }) => self.performer.run(ticket, id, job),
-            RingEvent::Actors(ActorsEvent::Answer { call, result }) => self.waiting.answer(call, || {
-                result.map(Bytes::copy_from_slice).map_err(|status| CallError::from_status(&status))
-            }),
+            RingEvent::Actors(ActorsEvent::Run { ticket, id, job }) => {
+                self.performer.run(ticket, id, job)
+            }
+            RingEvent::Actors(ActorsEvent::Answer { call, result }) => {
+                self.waiting.answer(call, || {
+                    result
+                        .map(Bytes::copy_from_slice)
+                        .map_err(|status| CallError::from_status(&status))
+                })
+            }
             RingEvent::Actors(ActorsEvent::Drained) => {}
-            RingEvent::Directory(DirectoryEvent::Changed { id, owner }) => self.published.set_owner(id, owner),
+            RingEvent::Directory(DirectoryEvent::Changed { id, owner }) => {
+                self.published.set_owner(id, owner)
+            }
             RingEvent::Directory(DirectoryEvent::Lost { id, winner }) => {
-                tracing::info!(id, winner = winner.0, "another node keeps an id this one had claimed");
+                tracing::info!(
+                    id,
+                    winner = winner.0,
+                    "another node keeps an id this one had claimed"
+                );
             }
             RingEvent::Directory(DirectoryEvent::Misbehaved { node, why }) => {
-                tracing::warn!(node = node.map(|node| node.0), why, "a peer broke the protocol");
+                tracing::warn!(
+                    node = node.map(|node| node.0),
+                    why,
+                    "a peer broke the protocol"
+                );
             }
             RingEvent::Directory(DirectoryEvent::Ready(_) | DirectoryEvent::Candidate { .. }) => {}
-            RingEvent::Membership(MembershipEvent::Up { host, incarnation, legacy, node }) => {
+            RingEvent::Membership(MembershipEvent::Up {
+                host,
+                incarnation,
+                legacy,
+                node,
+            }) => {
                 self.published.name(node, host);
                 tracing::info!(host, incarnation, legacy, "a member is up");
             }
@@ -182,7 +228,9 @@ impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
             return Poll::Ready(Some(Owned::Wall(clock::wall())));
         }
         loop {
-            let Poll::Ready(ask) = self.asks.poll_recv(cx) else { return Poll::Pending };
+            let Poll::Ready(ask) = self.asks.poll_recv(cx) else {
+                return Poll::Pending;
+            };
             return Poll::Ready(match ask {
                 None | Some(Ask::Stop) => None,
                 Some(Ask::Stats { caller }) => {
@@ -197,12 +245,26 @@ impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
                     }
                     Some(Owned::Leave)
                 }
-                Some(Ask::Apply { request, request_id, deadline, caller }) => {
-                    Some(Owned::Apply { call: self.waiting.insert(caller), request, request_id, deadline })
-                }
-                Some(Ask::Get { request, deadline, caller }) => {
-                    Some(Owned::Get { call: self.waiting.insert(caller), request, deadline })
-                }
+                Some(Ask::Apply {
+                    request,
+                    request_id,
+                    deadline,
+                    caller,
+                }) => Some(Owned::Apply {
+                    call: self.waiting.insert(caller),
+                    request,
+                    request_id,
+                    deadline,
+                }),
+                Some(Ask::Get {
+                    request,
+                    deadline,
+                    caller,
+                }) => Some(Owned::Get {
+                    call: self.waiting.insert(caller),
+                    request,
+                    deadline,
+                }),
                 Some(Ask::Release { id }) => Some(Owned::Release { id }),
                 Some(Ask::Join { host }) => Some(Owned::Join { host }),
                 Some(Ask::Down { host }) => Some(Owned::Down { host }),
@@ -213,15 +275,30 @@ impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
     fn lend(command: &Owned) -> RingCommand<'_> {
         match *command {
             Owned::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
-            Owned::Apply { call, ref request, request_id, deadline } => {
-                RingCommand::Actors(ActorsCommand::Apply { call, request, request_id, deadline })
-            }
-            Owned::Get { call, ref request, deadline } => {
-                RingCommand::Actors(ActorsCommand::Get { call, request, deadline })
-            }
-            Owned::Ran { ticket, ref ran } => {
-                RingCommand::Actors(ActorsCommand::Ran { ticket, outcome: ran.outcome() })
-            }
+            Owned::Apply {
+                call,
+                ref request,
+                request_id,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Apply {
+                call,
+                request,
+                request_id,
+                deadline,
+            }),
+            Owned::Get {
+                call,
+                ref request,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Get {
+                call,
+                request,
+                deadline,
+            }),
+            Owned::Ran { ticket, ref ran } => RingCommand::Actors(ActorsCommand::Ran {
+                ticket,
+                outcome: ran.outcome(),
+            }),
             Owned::Release { id } => RingCommand::Actors(ActorsCommand::Release { id }),
             Owned::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
             Owned::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),

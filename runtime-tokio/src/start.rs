@@ -18,7 +18,9 @@ pub enum StartError {
     #[error(transparent)]
     Grpc(#[from] GrpcError),
     /// The listening address cannot be used.
-    #[error("TF-U03: cannot listen on {address}: {source}; is another program there, or is the address not this host's?")]
+    #[error(
+        "TF-U03: cannot listen on {address}: {source}; is another program there, or is the address not this host's?"
+    )]
     Listen {
         /// The address.
         address: String,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use trefoil_sim::ring::run::Options;
-use trefoil_sim::ring::{batch, plant};
+use trefoil_sim::ring::{batch, convergence, plant};
 use trefoil_sim::trace::Trace;
 
 /// Deterministic simulator of Trefoil's machines.
@@ -29,6 +29,15 @@ struct Cli {
 enum Knot {
     /// Membership, ownership and actors.
     Ring(RingArgs),
+    /// How fast the membership alone settles.
+    Convergence {
+        /// Hosts.
+        #[arg(long, default_value_t = 100)]
+        nodes: usize,
+        /// Runs, each of a seed of its own.
+        #[arg(long, default_value_t = 5)]
+        runs: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -57,7 +66,16 @@ struct RingArgs {
 }
 
 fn main() -> ExitCode {
-    let Knot::Ring(args) = Cli::parse().knot;
+    match Cli::parse().knot {
+        Knot::Ring(args) => ring(&args),
+        Knot::Convergence { nodes, runs } => {
+            let figures: Vec<_> = (0..runs).map(|seed| convergence::measure(seed, nodes.max(2))).collect();
+            report::convergence(nodes, &figures)
+        }
+    }
+}
+
+fn ring(args: &RingArgs) -> ExitCode {
     let plant = match args.plant.as_deref().map(|name| (name, plant::by_name(name))) {
         Some((name, None)) => return report::no_such_plant(name),
         Some((_, plant)) => plant,
@@ -70,6 +88,6 @@ fn main() -> ExitCode {
     }
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let stopwatch = report::Stopwatch::start();
-    let batch = batch::run(args.first, args.seeds, &options, threads, plant.is_some());
+    let batch = batch::run(args.first, args.seeds, &options, threads, plant.map(|plant| plant.breaks));
     report::batch(&batch, &options, &stopwatch)
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use trefoil_sim::ring::batch::Batch;
+use trefoil_sim::ring::convergence::Figures;
 use trefoil_sim::ring::invariants::Invariant;
 use trefoil_sim::ring::plant::PLANTS;
 use trefoil_sim::ring::run::{Options, Report};
@@ -106,4 +107,27 @@ pub(crate) fn batch(batch: &Batch, options: &Options, stopwatch: &Stopwatch) -> 
         verdicts(first);
     }
     verdict(batch.failures.is_empty() && exercised)
+}
+
+/// A median and a worst case, in seconds.
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    let worst = times.last().copied().unwrap_or_default();
+    format!("{:.2} ({:.2})", median.as_secs_f64(), worst.as_secs_f64())
+}
+
+/// How fast memberships settle: medians, and the worst of all runs in brackets.
+pub(crate) fn convergence(nodes: usize, figures: &[Figures]) -> ExitCode {
+    let of = |time: fn(&Figures) -> Duration| spread(figures.iter().map(time).collect());
+    println!("{nodes} hosts, {} runs, seconds: median (worst)", figures.len());
+    println!("  all know all                {}", of(|figures| figures.cold_start));
+    println!("  one join known by all       {}", of(|figures| figures.join));
+    println!("  crash known by the first    {}", of(|figures| figures.crash_percentile(0)));
+    println!("  crash known by half         {}", of(|figures| figures.crash_percentile(50)));
+    println!("  crash known by 99 %         {}", of(|figures| figures.crash_percentile(99)));
+    println!("  crash known by all          {}", of(|figures| figures.crash_percentile(100)));
+    let packets: f64 = figures.iter().map(|figures| figures.packets).sum::<f64>() / figures.len().max(1) as f64;
+    println!("  packets per host and second {packets:.1}, about six to a call");
+    verdict(figures.iter().all(|figures| figures.crash.len() == nodes))
 }

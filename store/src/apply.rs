@@ -10,8 +10,8 @@ use crate::Plant;
 use crate::error::StoreError;
 use crate::log::{SEALED, Verdict};
 use crate::tables::{
-    CATALOG, LOCAL, LOGS, LogState, META, META_FENCE, META_LOGS, META_REVISION, RECORDS, decode_record,
-    decode_value, encode_record, encode_value,
+    CATALOG, LOCAL, LOGS, LogState, META, META_FENCE, META_LOGS, META_REVISION, RECORDS,
+    decode_record, decode_value, encode_record, encode_value,
 };
 use crate::writer::OwnedOp;
 
@@ -61,7 +61,9 @@ impl<'t> Tables<'t> {
     fn writable(&mut self) -> Result<&mut WriteTables<'t>, StoreError> {
         match self {
             Self::Write(tables) => Ok(tables),
-            Self::Read(_) => Err(StoreError::Unusable("a write in a transaction that reads".into())),
+            Self::Read(_) => Err(StoreError::Unusable(
+                "a write in a transaction that reads".into(),
+            )),
         }
     }
 
@@ -70,7 +72,9 @@ impl<'t> Tables<'t> {
             Self::Read(tables) => tables.logs.get(name)?,
             Self::Write(tables) => tables.logs.get(name)?,
         };
-        found.map(|value| LogState::decode(value.value())).transpose()
+        found
+            .map(|value| LogState::decode(value.value()))
+            .transpose()
     }
 
     fn catalog(&self, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
@@ -90,9 +94,13 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn owned(found: Option<redb::AccessGuard<'_, &[u8]>>) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+fn owned(
+    found: Option<redb::AccessGuard<'_, &[u8]>>,
+) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
     found
-        .map(|value| decode_value(value.value()).map(|(revision, bytes)| (revision, bytes.to_vec())))
+        .map(|value| {
+            decode_value(value.value()).map(|(revision, bytes)| (revision, bytes.to_vec()))
+        })
         .transpose()
 }
 
@@ -117,7 +125,12 @@ const KNOWN_MAX: usize = 200_000;
 
 impl Applied {
     pub(crate) fn new(plant: Option<Plant>) -> Self {
-        Self { logs: HashMap::new(), record: Vec::new(), plant, appends: 0 }
+        Self {
+            logs: HashMap::new(),
+            record: Vec::new(),
+            plant,
+            appends: 0,
+        }
     }
 
     /// The state of a log, made if it is to be written and does not exist.
@@ -127,9 +140,15 @@ impl Applied {
             Entry::Vacant(entry) => {
                 let state = match tables.log(name)? {
                     Some(state) => state,
-                    None => LogState { number: number(tables.writable()?, META_LOGS)?, ..LogState::default() },
+                    None => LogState {
+                        number: number(tables.writable()?, META_LOGS)?,
+                        ..LogState::default()
+                    },
                 };
-                Ok(entry.insert(Known { state, dirty: false }))
+                Ok(entry.insert(Known {
+                    state,
+                    dirty: false,
+                }))
             }
         }
     }
@@ -146,7 +165,9 @@ impl Applied {
     pub(crate) fn flush(&mut self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         let tables = tables.writable()?;
         for (name, known) in self.logs.iter_mut().filter(|(_, known)| known.dirty) {
-            tables.logs.insert(name.as_slice(), known.state.encode().as_slice())?;
+            tables
+                .logs
+                .insert(name.as_slice(), known.state.encode().as_slice())?;
             known.dirty = false;
         }
         if self.logs.len() > KNOWN_MAX {
@@ -172,8 +193,19 @@ fn outcome(verdict: Verdict, granted: Completion<Vec<u8>>) -> Completion<Vec<u8>
 }
 
 fn tail(state: LogState) -> Completion<Vec<u8>> {
-    let LogState { term, owner, first, next, .. } = state;
-    Completion::Tail { term, owner, first, next }
+    let LogState {
+        term,
+        owner,
+        first,
+        next,
+        ..
+    } = state;
+    Completion::Tail {
+        term,
+        owner,
+        first,
+        next,
+    }
 }
 
 /// Applies one operation. An error here fails the whole batch.
@@ -183,31 +215,69 @@ pub(crate) fn apply(tables: &mut Tables<'_>, applied: &mut Applied, op: &OwnedOp
             let (revision, value) = tables.catalog(key)?.unwrap_or_default();
             Ok(Completion::Value { revision, value })
         }
-        OwnedOp::Cas { ref key, fence, revision, ref value } => cas(tables, applied, key, fence, revision, value),
-        OwnedOp::Fence { ref log, term, owner } => {
+        OwnedOp::Cas {
+            ref key,
+            fence,
+            revision,
+            ref value,
+        } => cas(tables, applied, key, fence, revision, value),
+        OwnedOp::Fence {
+            ref log,
+            term,
+            owner,
+        } => {
             let known = applied.log(tables, log)?;
             let verdict = known.state.fence(term, owner);
             known.dirty |= verdict == Verdict::Granted;
             Ok(outcome(verdict, tail(known.state)))
         }
         OwnedOp::Tail { ref log } => Ok(tail(applied.peek(tables, log)?.unwrap_or_default())),
-        OwnedOp::Append { ref log, term, owner, expected, ref payload } => {
-            append(tables, applied, log, (term, owner), expected, payload)
-        }
-        OwnedOp::Read { ref log, from, bytes_max } => read(tables, applied, log, from, bytes_max),
-        OwnedOp::Trim { ref log, term, owner, before } => trim(tables, applied, log, (term, owner), before),
-        OwnedOp::Seal { ref log, term, owner } => {
+        OwnedOp::Append {
+            ref log,
+            term,
+            owner,
+            expected,
+            ref payload,
+        } => append(tables, applied, log, (term, owner), expected, payload),
+        OwnedOp::Read {
+            ref log,
+            from,
+            bytes_max,
+        } => read(tables, applied, log, from, bytes_max),
+        OwnedOp::Trim {
+            ref log,
+            term,
+            owner,
+            before,
+        } => trim(tables, applied, log, (term, owner), before),
+        OwnedOp::Seal {
+            ref log,
+            term,
+            owner,
+        } => {
             let known = applied.log(tables, log)?;
             let verdict = known.state.admits(term, owner);
             if verdict == Verdict::Granted {
                 known.state.term = SEALED;
                 known.dirty = true;
             }
-            Ok(outcome(verdict, Completion::Durable { sequence: known.state.next }))
+            Ok(outcome(
+                verdict,
+                Completion::Durable {
+                    sequence: known.state.next,
+                },
+            ))
         }
-        OwnedOp::Keep { ref node, ref key, ref value } => {
+        OwnedOp::Keep {
+            ref node,
+            ref key,
+            ref value,
+        } => {
             encode_value(1, value, &mut applied.record);
-            tables.writable()?.local.insert((&**node, key.as_slice()), applied.record.as_slice())?;
+            tables
+                .writable()?
+                .local
+                .insert((&**node, key.as_slice()), applied.record.as_slice())?;
             Ok(Completion::Durable { sequence: 1 })
         }
         OwnedOp::Recall { ref node, ref key } => {
@@ -217,10 +287,20 @@ pub(crate) fn apply(tables: &mut Tables<'_>, applied: &mut Applied, op: &OwnedOp
     }
 }
 
-fn cas(tables: &mut Tables<'_>, applied: &mut Applied, key: &[u8], fence: u64, revision: u64, value: &[u8]) -> Outcome {
+fn cas(
+    tables: &mut Tables<'_>,
+    applied: &mut Applied,
+    key: &[u8],
+    fence: u64,
+    revision: u64,
+    value: &[u8],
+) -> Outcome {
     let present = tables.catalog(key)?.map_or(0, |(revision, _)| revision);
     let tables = tables.writable()?;
-    let highest = tables.meta.get(META_FENCE)?.map_or(0, |value| value.value());
+    let highest = tables
+        .meta
+        .get(META_FENCE)?
+        .map_or(0, |value| value.value());
     if fence < highest {
         return Ok(Completion::Fenced { term: highest });
     }
@@ -256,14 +336,23 @@ fn append(
     applied.appends += 1;
     if plant != Some(Plant::LostAppend) || !applied.appends.is_multiple_of(40) {
         encode_record(payload, &mut applied.record);
-        tables.writable()?.records.insert((number, sequence), applied.record.as_slice())?;
+        tables
+            .writable()?
+            .records
+            .insert((number, sequence), applied.record.as_slice())?;
     }
-    let told = if plant == Some(Plant::NoFence) { expected } else { sequence };
+    let told = if plant == Some(Plant::NoFence) {
+        expected
+    } else {
+        sequence
+    };
     Ok(Completion::Durable { sequence: told })
 }
 
 fn read(tables: &Tables<'_>, applied: &Applied, log: &[u8], from: u64, bytes_max: u32) -> Outcome {
-    let Some(state) = applied.peek(tables, log)? else { return Ok(Completion::Records(Vec::new())) };
+    let Some(state) = applied.peek(tables, log)? else {
+        return Ok(Completion::Records(Vec::new()));
+    };
     let range = (state.number, from.max(state.first))..(state.number, state.next);
     let mut run = Vec::new();
     let mut push = |key: (u64, u64), bytes: &[u8]| -> Result<bool, StoreError> {
@@ -271,7 +360,8 @@ fn read(tables: &Tables<'_>, applied: &Applied, log: &[u8], from: u64, bytes_max
         if !run.is_empty() && run.len() + payload.len() > bytes_max as usize {
             return Ok(false);
         }
-        let len = u32::try_from(payload.len()).map_err(|_| StoreError::Damaged("a record exceeds 4 GiB".into()))?;
+        let len = u32::try_from(payload.len())
+            .map_err(|_| StoreError::Damaged("a record exceeds 4 GiB".into()))?;
         run.extend_from_slice(&record_head(key.1, len));
         run.extend_from_slice(payload);
         Ok(true)
@@ -303,12 +393,20 @@ fn trim(
     if verdict != Verdict::Granted {
         return Ok(outcome(verdict, Completion::Unknown));
     }
-    let LogState { number, first, next, .. } = known.state;
+    let LogState {
+        number,
+        first,
+        next,
+        ..
+    } = known.state;
     let before = before.clamp(first, next);
     known.state.first = before;
     known.dirty = true;
     if first < before {
-        tables.writable()?.records.retain_in((number, first)..(number, before), |_, _| false)?;
+        tables
+            .writable()?
+            .records
+            .retain_in((number, first)..(number, before), |_, _| false)?;
     }
     Ok(Completion::Durable { sequence: before })
 }

@@ -5,7 +5,9 @@ use std::fmt;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use crate::error::StoreError;
-use crate::tables::{CATALOG, FORMAT, LOCAL, LOGS, LogState, META, META_FORMAT, RECORDS, decode_record, decode_value};
+use crate::tables::{
+    CATALOG, FORMAT, LOCAL, LOGS, LogState, META, META_FORMAT, RECORDS, decode_record, decode_value,
+};
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,21 +40,33 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} logs, {} records, {} values: ", self.logs, self.records, self.values)?;
+        write!(
+            f,
+            "{} logs, {} records, {} values: ",
+            self.logs, self.records, self.values
+        )?;
         if self.is_whole() {
             return f.write_str("all whole");
         }
         write!(f, "{} problems", self.problems.len())?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 pub(crate) fn run(database: &Database) -> Result<Report, StoreError> {
     let transaction = database.begin_read()?;
     let mut report = Report::default();
-    let format = transaction.open_table(META)?.get(META_FORMAT)?.map_or(0, |value| value.value());
+    let format = transaction
+        .open_table(META)?
+        .get(META_FORMAT)?
+        .map_or(0, |value| value.value());
     if format > FORMAT {
-        return Err(StoreError::TooNew { found: format, known: FORMAT });
+        return Err(StoreError::TooNew {
+            found: format,
+            known: FORMAT,
+        });
     }
     let records = transaction.open_table(RECORDS)?;
     let mut claimed = 0;
@@ -81,18 +95,27 @@ pub(crate) fn run(database: &Database) -> Result<Report, StoreError> {
             expected = sequence + 1;
         }
         if expected != state.next {
-            report.problem(format!("log {name:?}: ends at {expected}, not at {}", state.next));
+            report.problem(format!(
+                "log {name:?}: ends at {expected}, not at {}",
+                state.next
+            ));
         }
     }
     report.records = records.len()?;
     if report.records != claimed {
-        report.problem(format!("{} records belong to no log", report.records.saturating_sub(claimed)));
+        report.problem(format!(
+            "{} records belong to no log",
+            report.records.saturating_sub(claimed)
+        ));
     }
     for entry in transaction.open_table(CATALOG)?.iter()? {
         let (key, value) = entry?;
         report.values += 1;
         if let Err(error) = decode_value(value.value()) {
-            report.problem(format!("catalog {:?}: {error}", String::from_utf8_lossy(key.value())));
+            report.problem(format!(
+                "catalog {:?}: {error}",
+                String::from_utf8_lossy(key.value())
+            ));
         }
     }
     for entry in transaction.open_table(LOCAL)?.iter()? {

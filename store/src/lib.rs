@@ -136,7 +136,10 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn with_backend(backend: impl StorageBackend, options: StoreOptions) -> Result<Self, StoreError> {
+    pub fn with_backend(
+        backend: impl StorageBackend,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
         Self::over(Database::builder().create_with_backend(backend)?, options)
     }
 
@@ -144,7 +147,12 @@ impl Store {
         tables::prepare(&database)?;
         let in_flight_max = options.in_flight_max;
         let writer = Writer::start(database, options)?;
-        Ok(Self { inner: Arc::new(Inner { writer, in_flight_max }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                writer,
+                in_flight_max,
+            }),
+        })
     }
 
     /// Verifies the store of a directory: every log is whole, every record is what was written.
@@ -179,12 +187,15 @@ impl Store {
 /// Makes a new file beside its place and moves it there when it is whole: a crash in between leaves a
 /// file that nobody opens, never one that cannot be opened.
 fn create(directory: &Path, file: &Path) -> Result<(), StoreError> {
-    let unusable = |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", directory.display()));
+    let unusable =
+        |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", directory.display()));
     let new = directory.join(format!("{FILE}.new"));
     if new.exists() {
         std::fs::remove_file(&new).map_err(unusable)?;
     }
     tables::prepare(&Database::builder().create(&new)?)?;
     std::fs::rename(&new, file).map_err(unusable)?;
-    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)
+    std::fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(unusable)
 }

@@ -40,10 +40,11 @@ impl LogState {
 
     /// Whether a record may be added as number `expected`.
     pub(crate) fn append(&self, term: u64, owner: OwnerId, expected: u64) -> Verdict {
-        match self.admits(term, owner) {
-            Verdict::Granted if self.next != expected => Verdict::Conflict { current: self.next },
-            verdict => verdict,
+        let verdict = self.admits(term, owner);
+        if verdict == Verdict::Granted && self.next != expected {
+            return Verdict::Conflict { current: self.next };
         }
+        verdict
     }
 }
 
@@ -61,17 +62,30 @@ mod tests {
         assert_eq!(log.fence(1, A), Verdict::Granted);
         assert_eq!(log.fence(1, A), Verdict::Granted);
         assert_eq!(log.append(1, A, 0), Verdict::Granted);
-        assert_eq!(log.fence(1, B), Verdict::Fenced { term: 1 }, "an equal term of another owner");
+        assert_eq!(
+            log.fence(1, B),
+            Verdict::Fenced { term: 1 },
+            "an equal term of another owner"
+        );
         assert_eq!(log.fence(2, B), Verdict::Granted);
         assert_eq!(log.append(1, A, 0), Verdict::Fenced { term: 2 });
         assert_eq!(log.append(2, A, 0), Verdict::Fenced { term: 2 });
-        assert_eq!(log.append(3, B, 0), Verdict::Fenced { term: 2 }, "a term nobody raised");
+        assert_eq!(
+            log.append(3, B, 0),
+            Verdict::Fenced { term: 2 },
+            "a term nobody raised"
+        );
         assert_eq!(log.fence(1, B), Verdict::Fenced { term: 2 });
     }
 
     #[test]
     fn a_record_gets_the_number_its_writer_expects_or_none() {
-        let log = LogState { term: 1, owner: A, next: 5, ..LogState::default() };
+        let log = LogState {
+            term: 1,
+            owner: A,
+            next: 5,
+            ..LogState::default()
+        };
         assert_eq!(log.append(1, A, 4), Verdict::Conflict { current: 5 });
         assert_eq!(log.append(1, A, 6), Verdict::Conflict { current: 5 });
         assert_eq!(log.append(1, A, 5), Verdict::Granted);
@@ -79,7 +93,11 @@ mod tests {
 
     #[test]
     fn a_sealed_log_stays_sealed() {
-        let mut log = LogState { term: SEALED, owner: A, ..LogState::default() };
+        let mut log = LogState {
+            term: SEALED,
+            owner: A,
+            ..LogState::default()
+        };
         assert_eq!(log.fence(SEALED, A), Verdict::Fenced { term: SEALED });
         assert_eq!(log.append(SEALED, A, 0), Verdict::Fenced { term: SEALED });
     }

@@ -9,9 +9,9 @@ use trefoil_core::id::Tag;
 use trefoil_core::machine::Full;
 use trefoil_core::storage::{Completion, Op, Storage};
 
+use crate::Inner;
 use crate::error::StoreError;
 use crate::writer::{Job, OwnedOp};
-use crate::Inner;
 
 /// Locks, whatever became of others who held the lock: the values are whole between calls.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -34,7 +34,10 @@ struct Arrived {
 
 impl Mailbox {
     /// Delivers completions and wakes the session once.
-    pub(crate) fn deliver(&self, completions: impl IntoIterator<Item = (Tag, Completion<Vec<u8>>)>) {
+    pub(crate) fn deliver(
+        &self,
+        completions: impl IntoIterator<Item = (Tag, Completion<Vec<u8>>)>,
+    ) {
         let mut arrived = lock(&self.arrived);
         arrived.completions.extend(completions);
         let waker = arrived.waker.take();
@@ -63,7 +66,11 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(store: Arc<Inner>, node: &str) -> Self {
-        Self { store, mailbox: Arc::default(), node: node.into() }
+        Self {
+            store,
+            mailbox: Arc::default(),
+            node: node.into(),
+        }
     }
 
     /// Carries out one operation and waits for it; for tools and tests. Operations that were
@@ -80,7 +87,11 @@ impl Session {
                     return completion;
                 }
             }
-            arrived = self.mailbox.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner);
+            arrived = self
+                .mailbox
+                .changed
+                .wait(arrived)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -94,7 +105,11 @@ impl Storage for Session {
         }
         self.mailbox.in_flight.fetch_add(1, Ordering::SeqCst);
         let op = OwnedOp::new(op, &self.node);
-        self.store.writer.push(Job { mailbox: Arc::clone(&self.mailbox), tag, op });
+        self.store.writer.push(Job {
+            mailbox: Arc::clone(&self.mailbox),
+            tag,
+            op,
+        });
         Ok(())
     }
 
@@ -116,19 +131,28 @@ const INCARNATION: &[u8] = b"incarnation";
 
 /// Counts a start of the session's node.
 pub(crate) fn begin_incarnation(session: &mut Session) -> Result<u64, StoreError> {
-    let stopped = |session: &Session| StoreError::Stopped(session.store.writer.failure().unwrap_or_default());
+    let stopped =
+        |session: &Session| StoreError::Stopped(session.store.writer.failure().unwrap_or_default());
     let Completion::Value { value, .. } = session.run(Op::Recall { key: INCARNATION }) else {
         return Err(stopped(session));
     };
     let last = match value[..] {
         [] => 0,
         _ => u64::from_le_bytes(
-            value.as_slice().try_into().map_err(|_| StoreError::Damaged("an incarnation is not a number".into()))?,
+            value
+                .as_slice()
+                .try_into()
+                .map_err(|_| StoreError::Damaged("an incarnation is not a number".into()))?,
         ),
     };
     let present = last + 1;
-    match session.run(Op::Keep { key: INCARNATION, value: &present.to_le_bytes() }) {
-        Completion::Durable { .. } => Ok(present),
-        _ => Err(stopped(session)),
+    let kept = session.run(Op::Keep {
+        key: INCARNATION,
+        value: &present.to_le_bytes(),
+    });
+    if matches!(kept, Completion::Durable { .. }) {
+        Ok(present)
+    } else {
+        Err(stopped(session))
     }
 }

@@ -38,7 +38,12 @@ pub(crate) fn prepare(database: &Database) -> Result<(), StoreError> {
         let found = meta.get(META_FORMAT)?.map(|value| value.value());
         match found {
             None => drop(meta.insert(META_FORMAT, FORMAT)?),
-            Some(found) if found > FORMAT => return Err(StoreError::TooNew { found, known: FORMAT }),
+            Some(found) if found > FORMAT => {
+                return Err(StoreError::TooNew {
+                    found,
+                    known: FORMAT,
+                });
+            }
             Some(_) => {}
         }
         transaction.open_table(LOGS)?;
@@ -74,16 +79,28 @@ impl LogState {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         if bytes.len() != LOG_BYTES || bytes[0] != VALUE_VERSION {
-            return Err(StoreError::Damaged("the state of a log has an unknown version".into()));
+            return Err(StoreError::Damaged(
+                "the state of a log has an unknown version".into(),
+            ));
         }
         let field = |at: usize| word(&bytes[1 + 8 * at..]);
-        Ok(Self { number: field(0), term: field(1), owner: OwnerId(field(2)), first: field(3), next: field(4) })
+        Ok(Self {
+            number: field(0),
+            term: field(1),
+            owner: OwnerId(field(2)),
+            first: field(3),
+            next: field(4),
+        })
     }
 }
 
 /// Eight bytes, little endian; zeros where there are fewer.
 fn word(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+    bytes
+        .iter()
+        .take(8)
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 /// Bytes before the payload of a record: version and checksum.
@@ -99,13 +116,19 @@ pub(crate) fn encode_record(payload: &[u8], out: &mut Vec<u8>) {
 
 /// The payload of a record, if it is what was written.
 pub(crate) fn decode_record(bytes: &[u8]) -> Result<&[u8], StoreError> {
-    let (head, payload) =
-        bytes.split_at_checked(RECORD_HEAD).ok_or_else(|| StoreError::Damaged("a record is cut short".into()))?;
+    let (head, payload) = bytes
+        .split_at_checked(RECORD_HEAD)
+        .ok_or_else(|| StoreError::Damaged("a record is cut short".into()))?;
     if head[0] != VALUE_VERSION {
-        return Err(StoreError::Damaged(format!("a record has the unknown version {}", head[0])));
+        return Err(StoreError::Damaged(format!(
+            "a record has the unknown version {}",
+            head[0]
+        )));
     }
     if word(&head[1..]) != u64::from(crc32c::crc32c(payload)) {
-        return Err(StoreError::Damaged("a record does not match its checksum".into()));
+        return Err(StoreError::Damaged(
+            "a record does not match its checksum".into(),
+        ));
     }
     Ok(payload)
 }

@@ -17,43 +17,133 @@ use crate::{Durability, StoreOptions};
 /// An operation that owns its bytes.
 #[derive(Debug)]
 pub(crate) enum OwnedOp {
-    Load { key: Vec<u8> },
-    Cas { key: Vec<u8>, fence: u64, revision: u64, value: Vec<u8> },
-    Fence { log: Vec<u8>, term: u64, owner: OwnerId },
-    Tail { log: Vec<u8> },
-    Append { log: Vec<u8>, term: u64, owner: OwnerId, expected: u64, payload: Vec<u8> },
-    Read { log: Vec<u8>, from: u64, bytes_max: u32 },
-    Trim { log: Vec<u8>, term: u64, owner: OwnerId, before: u64 },
-    Seal { log: Vec<u8>, term: u64, owner: OwnerId },
-    Keep { node: Arc<str>, key: Vec<u8>, value: Vec<u8> },
-    Recall { node: Arc<str>, key: Vec<u8> },
+    Load {
+        key: Vec<u8>,
+    },
+    Cas {
+        key: Vec<u8>,
+        fence: u64,
+        revision: u64,
+        value: Vec<u8>,
+    },
+    Fence {
+        log: Vec<u8>,
+        term: u64,
+        owner: OwnerId,
+    },
+    Tail {
+        log: Vec<u8>,
+    },
+    Append {
+        log: Vec<u8>,
+        term: u64,
+        owner: OwnerId,
+        expected: u64,
+        payload: Vec<u8>,
+    },
+    Read {
+        log: Vec<u8>,
+        from: u64,
+        bytes_max: u32,
+    },
+    Trim {
+        log: Vec<u8>,
+        term: u64,
+        owner: OwnerId,
+        before: u64,
+    },
+    Seal {
+        log: Vec<u8>,
+        term: u64,
+        owner: OwnerId,
+    },
+    Keep {
+        node: Arc<str>,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Recall {
+        node: Arc<str>,
+        key: Vec<u8>,
+    },
 }
 
 impl OwnedOp {
     pub(crate) fn new(op: Op<'_>, node: &Arc<str>) -> Self {
         match op {
             Op::Load { key } => Self::Load { key: key.to_vec() },
-            Op::Cas { key, fence, revision, value } => {
-                Self::Cas { key: key.to_vec(), fence, revision, value: value.to_vec() }
-            }
-            Op::Fence { log, term, owner } => Self::Fence { log: log.to_vec(), term, owner },
+            Op::Cas {
+                key,
+                fence,
+                revision,
+                value,
+            } => Self::Cas {
+                key: key.to_vec(),
+                fence,
+                revision,
+                value: value.to_vec(),
+            },
+            Op::Fence { log, term, owner } => Self::Fence {
+                log: log.to_vec(),
+                term,
+                owner,
+            },
             Op::Tail { log } => Self::Tail { log: log.to_vec() },
-            Op::Append { log, term, owner, expected, payload } => {
-                Self::Append { log: log.to_vec(), term, owner, expected, payload: payload.to_vec() }
-            }
-            Op::Read { log, from, bytes_max } => Self::Read { log: log.to_vec(), from, bytes_max },
-            Op::Trim { log, term, owner, before } => Self::Trim { log: log.to_vec(), term, owner, before },
-            Op::Seal { log, term, owner } => Self::Seal { log: log.to_vec(), term, owner },
-            Op::Keep { key, value } => {
-                Self::Keep { node: Arc::clone(node), key: key.to_vec(), value: value.to_vec() }
-            }
-            Op::Recall { key } => Self::Recall { node: Arc::clone(node), key: key.to_vec() },
+            Op::Append {
+                log,
+                term,
+                owner,
+                expected,
+                payload,
+            } => Self::Append {
+                log: log.to_vec(),
+                term,
+                owner,
+                expected,
+                payload: payload.to_vec(),
+            },
+            Op::Read {
+                log,
+                from,
+                bytes_max,
+            } => Self::Read {
+                log: log.to_vec(),
+                from,
+                bytes_max,
+            },
+            Op::Trim {
+                log,
+                term,
+                owner,
+                before,
+            } => Self::Trim {
+                log: log.to_vec(),
+                term,
+                owner,
+                before,
+            },
+            Op::Seal { log, term, owner } => Self::Seal {
+                log: log.to_vec(),
+                term,
+                owner,
+            },
+            Op::Keep { key, value } => Self::Keep {
+                node: Arc::clone(node),
+                key: key.to_vec(),
+                value: value.to_vec(),
+            },
+            Op::Recall { key } => Self::Recall {
+                node: Arc::clone(node),
+                key: key.to_vec(),
+            },
         }
     }
 
     const fn writes(&self) -> bool {
         match self {
-            Self::Load { .. } | Self::Tail { .. } | Self::Read { .. } | Self::Recall { .. } => false,
+            Self::Load { .. } | Self::Tail { .. } | Self::Read { .. } | Self::Recall { .. } => {
+                false
+            }
             Self::Cas { .. }
             | Self::Fence { .. }
             | Self::Append { .. }
@@ -67,7 +157,13 @@ impl OwnedOp {
         match self {
             Self::Append { payload, .. } => payload.len(),
             Self::Cas { value, .. } | Self::Keep { value, .. } => value.len(),
-            _ => 0,
+            Self::Load { .. }
+            | Self::Fence { .. }
+            | Self::Tail { .. }
+            | Self::Read { .. }
+            | Self::Trim { .. }
+            | Self::Seal { .. }
+            | Self::Recall { .. } => 0,
         }
     }
 }
@@ -109,7 +205,10 @@ impl Writer {
             .name("store".into())
             .spawn(move || run(&database, &options, &work))
             .map_err(|error| StoreError::Unusable(error.to_string()))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn push(&self, job: Job) {
@@ -140,7 +239,11 @@ fn run(database: &Database, options: &StoreOptions, shared: &Shared) {
     let mut batch = Vec::new();
     while take(options, shared, &mut batch) {
         let failed = lock(&shared.failure).is_some();
-        let outcome = if failed { Err(String::new()) } else { carry_out(database, options, &mut applied, &batch) };
+        let outcome = if failed {
+            Err(String::new())
+        } else {
+            carry_out(database, options, &mut applied, &batch)
+        };
         let completions = match outcome {
             Ok(completions) => completions,
             Err(why) => {
@@ -161,12 +264,17 @@ fn take(options: &StoreOptions, shared: &Shared, batch: &mut Vec<Job>) -> bool {
         if queue.closed {
             return false;
         }
-        queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue = shared
+            .filled
+            .wait(queue)
+            .unwrap_or_else(PoisonError::into_inner);
     }
     let mut bytes = 0;
     while let Some(job) = queue.jobs.front() {
         bytes += job.op.bytes();
-        if !batch.is_empty() && (batch.len() >= options.batch_ops_max || bytes > options.batch_bytes_max) {
+        if !batch.is_empty()
+            && (batch.len() >= options.batch_ops_max || bytes > options.batch_bytes_max)
+        {
             break;
         }
         batch.extend(queue.jobs.pop_front());
@@ -174,6 +282,7 @@ fn take(options: &StoreOptions, shared: &Shared, batch: &mut Vec<Job>) -> bool {
     true
 }
 
+type Delivery = Vec<(Tag, Completion<Vec<u8>>)>;
 type Completions = Vec<Completion<Vec<u8>>>;
 
 fn carry_out(
@@ -186,18 +295,25 @@ fn carry_out(
     if !batch.iter().any(|job| job.op.writes()) {
         let transaction = database.begin_read().map_err(|error| text(error.into()))?;
         let mut tables = Tables::read(&transaction).map_err(text)?;
-        return batch.iter().map(|job| apply(&mut tables, applied, &job.op).map_err(text)).collect();
+        return batch
+            .iter()
+            .map(|job| apply(&mut tables, applied, &job.op).map_err(text))
+            .collect();
     }
     let mut transaction = database.begin_write().map_err(|error| text(error.into()))?;
     let durability = match options.durability {
         Durability::Fdatasync => redb::Durability::Immediate,
         Durability::None => redb::Durability::None,
     };
-    transaction.set_durability(durability).map_err(|error| error.to_string())?;
+    transaction
+        .set_durability(durability)
+        .map_err(|error| error.to_string())?;
     let completions = {
         let mut tables = Tables::write(&transaction).map_err(text)?;
-        let completions: Completions =
-            batch.iter().map(|job| apply(&mut tables, applied, &job.op).map_err(text)).collect::<Result<_, _>>()?;
+        let completions: Completions = batch
+            .iter()
+            .map(|job| apply(&mut tables, applied, &job.op).map_err(text))
+            .collect::<Result<_, _>>()?;
         applied.flush(&mut tables).map_err(text)?;
         completions
     };
@@ -207,9 +323,12 @@ fn carry_out(
 
 /// Hands completions to their sessions, each session woken once a batch.
 fn tell(batch: &mut Vec<Job>, completions: Completions) {
-    let mut told: Vec<(Arc<Mailbox>, Vec<(Tag, Completion<Vec<u8>>)>)> = Vec::new();
+    let mut told: Vec<(Arc<Mailbox>, Delivery)> = Vec::new();
     for (job, completion) in batch.drain(..).zip(completions) {
-        match told.iter_mut().find(|(mailbox, _)| Arc::ptr_eq(mailbox, &job.mailbox)) {
+        match told
+            .iter_mut()
+            .find(|(mailbox, _)| Arc::ptr_eq(mailbox, &job.mailbox))
+        {
             Some((_, list)) => list.push((job.tag, completion)),
             None => told.push((job.mailbox, vec![(job.tag, completion)])),
         }

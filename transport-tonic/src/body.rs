@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::Status;
+use trefoil_core::codes;
 
 use crate::error::{CANCELLED, LOST, PROTOCOL};
 use crate::pipe::{Pipe, note};
@@ -34,7 +35,10 @@ impl Body for OutBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if self.pipe.is_reset() {
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
@@ -76,7 +80,10 @@ where
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.project();
         Poll::Ready(match ready!(this.inner.poll_frame(cx)) {
             None => None,
@@ -84,7 +91,9 @@ where
                 if frame.is_trailers() {
                     this.pipe.note(note::TRAILERS);
                 }
-                Some(Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))))
+                Some(Ok(
+                    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+                ))
             }
             Some(Err(error)) => Some(Err(failed(&*error.into(), this.pipe))),
         })
@@ -109,9 +118,13 @@ pub(crate) fn failed(error: &(dyn Error + 'static), pipe: &Pipe) -> Status {
         }
         source = error.source();
     }
-    // Without an HTTP/2 error beneath, hyper gave up on the connection as a whole.
+    // Without an HTTP/2 error beneath, hyper gave up on the connection as a whole; on a request that it
+    // had not begun to send, if it says so.
     pipe.note(note::LOST);
-    Status::unavailable(LOST)
+    let unsent = error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_canceled);
+    Status::unavailable(if unsent { codes::UNREACHABLE } else { LOST })
 }
 
 fn reset(error: &h2::Error, pipe: &Pipe) -> Status {

@@ -14,7 +14,11 @@ impl RawCodec {
     /// The codec of a method. Tonic allocates one buffer for each direction of each call: a unary
     /// call should not pay for what pays on a long stream.
     pub(crate) fn new(streaming: bool) -> Self {
-        let buffers = if streaming { BufferSettings::new(32 << 10, 32 << 10) } else { BufferSettings::new(1 << 10, 32 << 10) };
+        let buffers = if streaming {
+            BufferSettings::new(32 << 10, 32 << 10)
+        } else {
+            BufferSettings::new(1 << 10, 32 << 10)
+        };
         Self { buffers }
     }
 }

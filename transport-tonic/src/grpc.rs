@@ -92,7 +92,12 @@ impl<R: Runtime> Grpc<R> {
     ///
     /// # Errors
     /// The first rule of the options or limits that does not hold.
-    pub fn new(runtime: R, methods: Methods, limits: &Limits, options: GrpcOptions) -> Result<Self, GrpcError> {
+    pub fn new(
+        runtime: R,
+        methods: Methods,
+        limits: &Limits,
+        options: GrpcOptions,
+    ) -> Result<Self, GrpcError> {
         options.check()?;
         limits.check().map_err(GrpcError::Limits)?;
         let inbox = Arc::new(Inbox::new(limits.streams_max as usize));
@@ -103,9 +108,12 @@ impl<R: Runtime> Grpc<R> {
                 paths.resize(at + 1, None);
             }
             let descriptor = &method.descriptor;
-            paths[at] = PathAndQuery::try_from(descriptor.path)
-                .ok()
-                .map(|path| (path, descriptor.client_streaming || descriptor.server_streaming));
+            paths[at] = PathAndQuery::try_from(descriptor.path).ok().map(|path| {
+                (
+                    path,
+                    descriptor.client_streaming || descriptor.server_streaming,
+                )
+            });
         }
         let frame_bytes_max = limits.frame_bytes_max as usize;
         Ok(Self {
@@ -173,7 +181,12 @@ impl<R: Runtime> Grpc<R> {
         let call = CallId(self.next_call);
         self.next_call += 1;
         let header = std::mem::take(&mut offer.header);
-        let arrival = Arrival::Accepted { call, method: offer.method, header, timeout: offer.timeout };
+        let arrival = Arrival::Accepted {
+            call,
+            method: offer.method,
+            header,
+            timeout: offer.timeout,
+        };
         self.calls.push_back((call, Some(offer)));
         arrival
     }
@@ -196,7 +209,14 @@ impl<R: Runtime> Grpc<R> {
         self.links.get_mut(id.0 as usize)?.take()
     }
 
-    fn heard(&mut self, LinkNews { link: id, attempt, news }: LinkNews) {
+    fn heard(
+        &mut self,
+        LinkNews {
+            link: id,
+            attempt,
+            news,
+        }: LinkNews,
+    ) {
         let Some(link) = self.link(id).filter(|link| link.attempt == attempt) else {
             // Of an attempt that was hung up, or has been reported lost before.
             return;
@@ -204,7 +224,13 @@ impl<R: Runtime> Grpc<R> {
         match news {
             News::Up(sender) => {
                 link.sender = Some(sender);
-                self.tell(id, Arrival::Link { link: id, event: LinkEvent::Up });
+                self.tell(
+                    id,
+                    Arrival::Link {
+                        link: id,
+                        event: LinkEvent::Up,
+                    },
+                );
                 for number in 0..self.table.len() {
                     self.start(number);
                 }
@@ -222,7 +248,9 @@ impl<R: Runtime> Grpc<R> {
         }
         self.tell(id, Arrival::Link { link: id, event });
         for number in 0..self.table.len() {
-            let Some(slot) = self.table.slot(number) else { continue };
+            let Some(slot) = self.table.slot(number) else {
+                continue;
+            };
             if let Some(stream) = slot.stream.take_if(|stream| stream.is_waiting_for(id)) {
                 self.tell(id, stream.unreachable(cause));
             }
@@ -237,7 +265,11 @@ impl<R: Runtime> Grpc<R> {
 
     /// Queues a slot to be looked at, wherever the driver is.
     fn look_later(&mut self, number: u32) {
-        if self.table.slot(number).is_some_and(|slot| slot.signal.queue()) {
+        if self
+            .table
+            .slot(number)
+            .is_some_and(|slot| slot.signal.queue())
+        {
             self.next_round.push_back(number);
             self.stir();
         }
@@ -252,14 +284,22 @@ impl<R: Runtime> Grpc<R> {
 
     /// Sends the request of a stream that waits, if its link stands.
     fn start(&mut self, number: u32) {
-        let Some(slot) = self.table.slot(number) else { return };
-        let Some(stream) = slot.stream.as_deref_mut() else { return };
-        let Side::Opened(id) = stream.side else { return };
+        let Some(slot) = self.table.slot(number) else {
+            return;
+        };
+        let Some(stream) = slot.stream.as_deref_mut() else {
+            return;
+        };
+        let Side::Opened(id) = stream.side else {
+            return;
+        };
         if !stream.is_waiting_for(id) {
             return;
         }
         let link = self.links.get(id.0 as usize).and_then(Option::as_ref);
-        let Some(sender) = link.and_then(|link| link.sender.clone()) else { return };
+        let Some(sender) = link.and_then(|link| link.sender.clone()) else {
+            return;
+        };
         if sender.is_closed() {
             // The peer said goodbye, and its streams live on; new ones need another connection.
             self.drop_link(id, LinkEvent::Lost, Cause::Lost);
@@ -308,7 +348,12 @@ impl<R: Runtime> Transport for Grpc<R> {
                 return Poll::Ready(self.offered(offer));
             }
             self.round.append(&mut self.next_round);
-            self.inbox.collect(&mut self.round, &mut self.offers, &mut self.news, cx.waker());
+            self.inbox.collect(
+                &mut self.round,
+                &mut self.offers,
+                &mut self.news,
+                cx.waker(),
+            );
             if self.round.is_empty() && self.offers.is_empty() && self.news.is_empty() {
                 self.asleep = true;
                 return Poll::Pending;
@@ -324,7 +369,11 @@ impl<R: Runtime> Transport for Grpc<R> {
         }
         let stop = Arc::new(Stop::default());
         // An address that is no authority can still be dialled; it is then not said to the peer.
-        let origin = http::Uri::builder().scheme("http").authority(address).path_and_query("/").build();
+        let origin = http::Uri::builder()
+            .scheme("http")
+            .authority(address)
+            .path_and_query("/")
+            .build();
         let fresh = Link {
             attempt: self.attempts,
             stop: Arc::clone(&stop),
@@ -352,16 +401,25 @@ impl<R: Runtime> Transport for Grpc<R> {
         }
         self.arrived.retain(|(of, _)| *of != link);
         for slot in self.table.iter_mut() {
-            if let Some(stream) = slot.stream.take_if(|stream| stream.side == Side::Opened(link)) {
+            if let Some(stream) = slot
+                .stream
+                .take_if(|stream| stream.side == Side::Opened(link))
+            {
                 stream.end(TonicStatus::cancelled(""));
             }
         }
     }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
-        let Some(offer) = self.take_call(call) else { return };
+        let Some(offer) = self.take_call(call) else {
+            return;
+        };
         offer.pipe.accept(metadata::map(header));
-        let slot = self.table.insert(Stream::accepted(stream, offer.inbound, Arc::clone(&offer.pipe)));
+        let slot = self.table.insert(Stream::accepted(
+            stream,
+            offer.inbound,
+            Arc::clone(&offer.pipe),
+        ));
         offer.pipe.attach(slot.waker.clone());
         // It may have something to say already, and has had nobody to wake.
         self.look_later(stream.slot());
@@ -392,10 +450,21 @@ impl<R: Runtime> Transport for Grpc<R> {
             .cloned()
             .flatten()
             .unwrap_or_else(|| (PathAndQuery::from_static("/"), false));
-        let origin = self.link(link).map(|link| link.origin.clone()).unwrap_or_default();
-        let request =
-            Request { headers, path, streaming, frame_bytes_max: self.frame_bytes_max, origin, pipe: Arc::clone(&pipe) };
-        let slot = self.table.insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
+        let origin = self
+            .link(link)
+            .map(|link| link.origin.clone())
+            .unwrap_or_default();
+        let request = Request {
+            headers,
+            path,
+            streaming,
+            frame_bytes_max: self.frame_bytes_max,
+            origin,
+            pipe: Arc::clone(&pipe),
+        };
+        let slot = self
+            .table
+            .insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
         pipe.attach(slot.waker.clone());
         if self.link(link).is_some() {
             self.touch(stream);
@@ -412,7 +481,11 @@ impl<R: Runtime> Transport for Grpc<R> {
     }
 
     fn credit(&mut self, stream: StreamId, bytes: u32) {
-        if self.table.stream(stream).is_some_and(|stream| stream.credit(bytes)) {
+        if self
+            .table
+            .stream(stream)
+            .is_some_and(|stream| stream.credit(bytes))
+        {
             self.look_later(stream.slot());
         }
     }
@@ -435,9 +508,13 @@ impl<R: Runtime> Transport for Grpc<R> {
     fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for number in dirty.drain(..) {
-            let Some(slot) = self.table.slot(number) else { continue };
+            let Some(slot) = self.table.slot(number) else {
+                continue;
+            };
             slot.dirty = false;
-            let Some(stream) = slot.stream.as_deref_mut() else { continue };
+            let Some(stream) = slot.stream.as_deref_mut() else {
+                continue;
+            };
             let look_again = stream.flush();
             self.start(number);
             if look_again {

@@ -37,7 +37,11 @@ impl Health {
 
     /// Says whether `service` serves, to those who ask and to those who watch.
     pub async fn set(&self, service: &str, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         self.reporter.set_service_status(service, status).await;
     }
 
@@ -50,7 +54,8 @@ impl Health {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let mut server = self.server.clone();
-        let answer = server.call(request.map(|body| crate::body::InBody::new(body, std::sync::Arc::default())));
+        let answer = server
+            .call(request.map(|body| crate::body::InBody::new(body, std::sync::Arc::default())));
         Box::pin(async move {
             match answer.await {
                 Ok(answer) => answer,

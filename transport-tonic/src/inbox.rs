@@ -59,7 +59,10 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(offers_max: usize) -> Self {
-        Self { waiting: Mutex::new(Waiting::default()), offers_max }
+        Self {
+            waiting: Mutex::new(Waiting::default()),
+            offers_max,
+        }
     }
 
     /// Adds something and wakes the driver, unless it has been woken already since it last slept.
@@ -131,7 +134,9 @@ impl Inbox {
             std::mem::take(&mut waiting.offers)
         };
         for offer in offers {
-            offer.pipe.refuse(tonic::Status::unavailable(codes::STOPPING));
+            offer
+                .pipe
+                .refuse(tonic::Status::unavailable(codes::STOPPING));
         }
     }
 }
@@ -150,7 +155,11 @@ pub(crate) struct Signal {
 
 impl Signal {
     pub(crate) fn new(slot: u32, inbox: Arc<Inbox>) -> Arc<Self> {
-        Arc::new(Self { slot, queued: AtomicBool::new(false), inbox })
+        Arc::new(Self {
+            slot,
+            queued: AtomicBool::new(false),
+            inbox,
+        })
     }
 
     /// The driver is about to look: what happens from now on is to be queued again.
@@ -171,7 +180,8 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.queue() {
-            self.inbox.push(|waiting| waiting.ready.push_back(self.slot));
+            self.inbox
+                .push(|waiting| waiting.ready.push_back(self.slot));
         }
     }
 }

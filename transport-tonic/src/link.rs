@@ -12,8 +12,8 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::{Executor, Timer};
-use tonic::codegen::Service;
 use tonic::Status;
+use tonic::codegen::Service;
 use trefoil_core::id::LinkId;
 
 use crate::body::{InBody, OutBody, failed};
@@ -58,9 +58,14 @@ impl<R: Runtime> Dial<R> {
         let connection = match dialled {
             Some(Ok(io)) => {
                 let executor = ConnectionExec::new(self.runtime.clone(), Arc::clone(&self.stop));
-                self.builder(executor).handshake::<_, OutBody>(io).await.map_err(|_| News::Lost)
+                self.builder(executor)
+                    .handshake::<_, OutBody>(io)
+                    .await
+                    .map_err(|_| News::Lost)
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(News::Refused),
+            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(News::Refused)
+            }
             Some(Err(_)) | None => Err(News::Lost),
         };
         match connection {
@@ -75,20 +80,32 @@ impl<R: Runtime> Dial<R> {
     }
 
     fn report(&self, news: News) {
-        self.inbox.link(LinkNews { link: self.link, attempt: self.attempt, news });
+        self.inbox.link(LinkNews {
+            link: self.link,
+            attempt: self.attempt,
+            news,
+        });
     }
 
     /// Tries the addresses in turn. Refused only if every one of them refuses.
     async fn connect(&self) -> io::Result<R::Io> {
         let addresses = match self.address.parse::<SocketAddr>() {
             Ok(literal) => vec![literal],
-            Err(_) => self.runtime.resolve(&self.address).await.map_err(io::Error::other)?,
+            Err(_) => self
+                .runtime
+                .resolve(&self.address)
+                .await
+                .map_err(io::Error::other)?,
         };
         let mut worst = None;
         for address in addresses {
             match self.runtime.connect(address).await {
                 Ok(io) => return Ok(io),
-                Err(error) if worst.is_none() || error.kind() != io::ErrorKind::ConnectionRefused => worst = Some(error),
+                Err(error)
+                    if worst.is_none() || error.kind() != io::ErrorKind::ConnectionRefused =>
+                {
+                    worst = Some(error)
+                }
                 Err(_) => {}
             }
         }
@@ -104,6 +121,10 @@ impl<R: Runtime> Dial<R> {
             .initial_stream_window_size(options.stream_window)
             .initial_connection_window_size(options.connection_window)
             .initial_max_send_streams(1_024)
+            // Calls are abandoned in bursts when a peer is slow. What it still sends on them is no
+            // offence, and must not end the connection.
+            .max_concurrent_reset_streams(1_024)
+            .max_local_error_reset_streams(None)
             .max_frame_size(options.http_frame_bytes_max)
             .max_header_list_size(options.header_bytes_max)
             .max_send_buf_size(options.send_buffer_bytes as usize)
@@ -115,7 +136,11 @@ impl<R: Runtime> Dial<R> {
 }
 
 /// Runs `task`, but not for longer than `limit`.
-async fn timely<R: Runtime, T>(runtime: &R, limit: Duration, task: impl Future<Output = T>) -> Option<T> {
+async fn timely<R: Runtime, T>(
+    runtime: &R,
+    limit: Duration,
+    task: impl Future<Output = T>,
+) -> Option<T> {
     let mut task = pin!(task);
     let mut sleep = runtime.timer().sleep(limit);
     std::future::poll_fn(|cx| match task.as_mut().poll(cx) {
@@ -136,7 +161,11 @@ struct ConnectionExec<R> {
 
 impl<R> ConnectionExec<R> {
     fn new(runtime: R, stop: Arc<Stop>) -> Self {
-        Self { runtime, stop, has_socket: Arc::new(AtomicBool::new(false)) }
+        Self {
+            runtime,
+            stop,
+            has_socket: Arc::new(AtomicBool::new(false)),
+        }
     }
 }
 
@@ -156,7 +185,14 @@ impl<R: Runtime, F: Future<Output = ()> + Send + 'static> Executor<F> for Connec
 /// Sends a request on a connection.
 pub(crate) fn send(sender: SendRequest<OutBody>, request: Request) -> Call {
     Box::pin(async move {
-        let Request { headers, path, streaming, frame_bytes_max, origin, pipe } = request;
+        let Request {
+            headers,
+            path,
+            streaming,
+            frame_bytes_max,
+            origin,
+            pipe,
+        } = request;
         let mut message = tonic::Request::new(RequestOutbox(Outbox::new(Arc::clone(&pipe))));
         *message.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
         tonic::client::Grpc::with_origin(Caller { sender, pipe }, origin)
@@ -184,7 +220,9 @@ impl Service<http::Request<tonic::body::Body>> for Caller {
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
         let pipe = Arc::clone(&self.pipe);
-        let answer = self.sender.send_request(request.map(|body| OutBody::new(body, Arc::clone(&pipe))));
+        let answer = self
+            .sender
+            .send_request(request.map(|body| OutBody::new(body, Arc::clone(&pipe))));
         Box::pin(async move {
             match answer.await {
                 Ok(answer) => Ok(answer.map(|body| InBody::new(body, pipe))),

@@ -12,7 +12,9 @@ use trefoil_core::header::Header;
 /// gRPC sends without padding and accepts both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -25,7 +27,11 @@ fn reserved(name: &str) -> bool {
 /// The header that `map` carries. Pairs that have no place in one are left out: text that is not
 /// ASCII, base64 that is none, lengths above 65,535.
 pub(crate) fn header(map: &HeaderMap) -> Bytes {
-    let mut flat = Vec::with_capacity(map.iter().map(|(name, value)| 4 + name.as_str().len() + value.len()).sum());
+    let mut flat = Vec::with_capacity(
+        map.iter()
+            .map(|(name, value)| 4 + name.as_str().len() + value.len())
+            .sum(),
+    );
     for (name, value) in map {
         let name = name.as_str();
         if reserved(name) {
@@ -46,7 +52,8 @@ pub(crate) fn header(map: &HeaderMap) -> Bytes {
 }
 
 fn push(flat: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let (Ok(name_len), Ok(value_len)) = (u16::try_from(name.len()), u16::try_from(value.len())) else {
+    let (Ok(name_len), Ok(value_len)) = (u16::try_from(name.len()), u16::try_from(value.len()))
+    else {
         return;
     };
     flat.extend_from_slice(&name_len.to_le_bytes());
@@ -59,14 +66,16 @@ fn push(flat: &mut Vec<u8>, name: &str, value: &[u8]) {
 pub(crate) fn map(header: Header<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (key, value) in &header {
-        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else { continue };
+        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else {
+            continue;
+        };
         if reserved(name.as_str()) {
             continue;
         }
         let value = if key.ends_with("-bin") {
             HeaderValue::try_from(BASE64.encode(value))
         } else {
-            HeaderValue::from_bytes(value).map_err(Into::into)
+            HeaderValue::from_bytes(value)
         };
         if let Ok(value) = value {
             map.append(name, value);
@@ -86,7 +95,12 @@ pub(crate) fn set_timeout(map: &mut HeaderMap, timeout: Duration) {
 fn timeout_text(timeout: Duration) -> String {
     const DIGITS_MAX: u128 = 99_999_999;
     let nanos = timeout.as_nanos().max(1);
-    for (unit, size) in [("n", 1), ("u", 1_000), ("m", 1_000_000), ("S", 1_000_000_000)] {
+    for (unit, size) in [
+        ("n", 1),
+        ("u", 1_000),
+        ("m", 1_000_000),
+        ("S", 1_000_000_000),
+    ] {
         if nanos / size <= DIGITS_MAX {
             return format!("{}{unit}", nanos / size);
         }
@@ -156,7 +170,10 @@ mod tests {
         map.insert("latin", HeaderValue::from_bytes(&[0xe4]).unwrap());
         let flat = header(&map);
         let pairs: Vec<_> = Header(&flat).iter().collect();
-        assert_eq!(pairs, [("padded-bin", &[1][..]), ("padded-bin", &[0, 255, 7][..])]);
+        assert_eq!(
+            pairs,
+            [("padded-bin", &[1][..]), ("padded-bin", &[0, 255, 7][..])]
+        );
     }
 
     #[test]

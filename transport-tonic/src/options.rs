@@ -63,9 +63,24 @@ impl GrpcOptions {
     pub fn check(&self) -> Result<(), GrpcError> {
         for (name, value, min, max) in [
             ("stream_window", self.stream_window, 65_535, WINDOW_MAX),
-            ("connection_window", self.connection_window, 65_535, WINDOW_MAX),
-            ("concurrent_streams_max", self.concurrent_streams_max, 1_024, u64::from(u32::MAX)),
-            ("http_frame_bytes_max", self.http_frame_bytes_max, 16_384, (1 << 24) - 1),
+            (
+                "connection_window",
+                self.connection_window,
+                65_535,
+                WINDOW_MAX,
+            ),
+            (
+                "concurrent_streams_max",
+                self.concurrent_streams_max,
+                1_024,
+                u64::from(u32::MAX),
+            ),
+            (
+                "http_frame_bytes_max",
+                self.http_frame_bytes_max,
+                16_384,
+                (1 << 24) - 1,
+            ),
             ("header_bytes_max", self.header_bytes_max, 4_096, 1 << 20),
             ("send_buffer_bytes", self.send_buffer_bytes, 16_384, 1 << 30),
         ] {
@@ -77,7 +92,10 @@ impl GrpcOptions {
             return Err(GrpcError::WindowOrder);
         }
         for (name, value) in [
-            ("keepalive_interval", self.keepalive_interval.unwrap_or(Duration::MAX)),
+            (
+                "keepalive_interval",
+                self.keepalive_interval.unwrap_or(Duration::MAX),
+            ),
             ("keepalive_timeout", self.keepalive_timeout),
             ("connect_timeout", self.connect_timeout),
         ] {
@@ -102,10 +120,21 @@ mod tests {
             options.check().unwrap_err().to_string()
         };
         assert!(broken(|o| o.stream_window = 1).starts_with("TF-T02: stream_window"));
-        assert!(broken(|o| o.concurrent_streams_max = 100).starts_with("TF-T02: concurrent_streams_max"));
-        assert!(broken(|o| o.http_frame_bytes_max = 1 << 24).starts_with("TF-T02: http_frame_bytes_max"));
+        assert!(
+            broken(|o| o.concurrent_streams_max = 100)
+                .starts_with("TF-T02: concurrent_streams_max")
+        );
+        assert!(
+            broken(|o| o.http_frame_bytes_max = 1 << 24)
+                .starts_with("TF-T02: http_frame_bytes_max")
+        );
         assert!(broken(|o| o.connection_window = 1 << 19).starts_with("TF-T03"));
-        assert!(broken(|o| o.keepalive_interval = Some(Duration::ZERO)).starts_with("TF-T01: keepalive_interval"));
-        assert!(broken(|o| o.connect_timeout = Duration::ZERO).starts_with("TF-T01: connect_timeout"));
+        assert!(
+            broken(|o| o.keepalive_interval = Some(Duration::ZERO))
+                .starts_with("TF-T01: keepalive_interval")
+        );
+        assert!(
+            broken(|o| o.connect_timeout = Duration::ZERO).starts_with("TF-T01: connect_timeout")
+        );
     }
 }

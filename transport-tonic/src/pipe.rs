@@ -186,7 +186,11 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(pipe: Arc<Pipe>) -> Self {
-        Self { pipe, batch: Bytes::new(), taken: 0 }
+        Self {
+            pipe,
+            batch: Bytes::new(),
+            taken: 0,
+        }
     }
 
     /// The metadata of the answer, once the driver has decided.
@@ -266,6 +270,8 @@ impl Stream for RequestOutbox {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_frame(cx).map(|frame| frame.and_then(Result::ok))
+        self.0
+            .poll_frame(cx)
+            .map(|frame| frame.and_then(Result::ok))
     }
 }

@@ -36,7 +36,8 @@ impl Reflection {
                 |builder, set| builder.register_encoded_file_descriptor_set(set),
             )
         };
-        let failed = |error: tonic_reflection::server::Error| GrpcError::Descriptors(error.to_string());
+        let failed =
+            |error: tonic_reflection::server::Error| GrpcError::Descriptors(error.to_string());
         Ok(Self {
             v1: erased(builder().build_v1().map_err(failed)?),
             v1alpha: erased(builder().build_v1alpha().map_err(failed)?),
@@ -48,15 +49,22 @@ impl Reflection {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let version = if request.uri().path().starts_with(V1) { &self.v1 } else { &self.v1alpha };
+        let version = if request.uri().path().starts_with(V1) {
+            &self.v1
+        } else {
+            &self.v1alpha
+        };
         version(request.map(|body| tonic::body::Body::new(InBody::new(body, Arc::default()))))
     }
 }
 
 fn erased<S>(service: S) -> Answers
 where
-    S: Service<Request<tonic::body::Body>, Response = Response<tonic::body::Body>, Error = std::convert::Infallible>
-        + Clone
+    S: Service<
+            Request<tonic::body::Body>,
+            Response = Response<tonic::body::Body>,
+            Error = std::convert::Infallible,
+        > + Clone
         + Send
         + Sync
         + 'static,

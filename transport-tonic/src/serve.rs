@@ -67,7 +67,9 @@ impl<R: Runtime> Clone for Server<R> {
 
 impl<R: Runtime> std::fmt::Debug for Server<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("connections", &self.connections()).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +84,11 @@ impl Drop for Guest {
         let emptied = {
             let mut rooms = lock(&self.rooms);
             rooms.stops.retain(|stop| !Arc::ptr_eq(stop, &self.stop));
-            if rooms.stops.is_empty() { std::mem::take(&mut rooms.emptied) } else { Vec::new() }
+            if rooms.stops.is_empty() {
+                std::mem::take(&mut rooms.emptied)
+            } else {
+                Vec::new()
+            }
         };
         for waker in emptied {
             waker.wake();
@@ -97,8 +103,17 @@ impl<R: Runtime> Server<R> {
     /// The first rule of the options that does not hold.
     pub fn new(runtime: R, service: GrpcService, options: GrpcOptions) -> Result<Self, GrpcError> {
         options.check()?;
-        let rooms = Rooms { level: Level::Run, stops: Vec::new(), emptied: Vec::new() };
-        Ok(Self { runtime, service, options: Arc::new(options), rooms: Arc::new(Mutex::new(rooms)) })
+        let rooms = Rooms {
+            level: Level::Run,
+            stops: Vec::new(),
+            emptied: Vec::new(),
+        };
+        Ok(Self {
+            runtime,
+            service,
+            options: Arc::new(options),
+            rooms: Arc::new(Mutex::new(rooms)),
+        })
     }
 
     /// What the service says of its health.
@@ -120,7 +135,10 @@ impl<R: Runtime> Server<R> {
         }
         let stop = Arc::new(Stop::default());
         rooms.stops.push(Arc::clone(&stop));
-        Some(Guest { stop, rooms: Arc::clone(&self.rooms) })
+        Some(Guest {
+            stop,
+            rooms: Arc::clone(&self.rooms),
+        })
     }
 
     /// Takes connections and serves each in a task of its own, until the server drains or closes.
@@ -142,7 +160,8 @@ impl<R: Runtime> Server<R> {
                 None => return,
                 Some(Ok(io)) => {
                     let server = self.clone();
-                    self.runtime.spawn(async move { server.serve_connection(io).await });
+                    self.runtime
+                        .spawn(async move { server.serve_connection(io).await });
                 }
                 Some(Err(_)) => self.runtime.timer().sleep(ACCEPT_PAUSE).await,
             }
@@ -153,7 +172,9 @@ impl<R: Runtime> Server<R> {
     /// closed at once.
     pub async fn serve_connection(&self, io: impl Read + Write + Unpin + Send + 'static) {
         let Some(guest) = self.enter() else { return };
-        let connection = self.builder().serve_connection(io, Served(self.service.clone()));
+        let connection = self
+            .builder()
+            .serve_connection(io, Served(self.service.clone()));
         let mut connection = pin!(connection);
         let mut draining = false;
         std::future::poll_fn(|cx| {
@@ -182,6 +203,8 @@ impl<R: Runtime> Server<R> {
             .initial_stream_window_size(options.stream_window)
             .initial_connection_window_size(options.connection_window)
             .max_concurrent_streams(options.concurrent_streams_max)
+            // As many may be abandoned in a burst; far fewer than an attack by resets needs.
+            .max_pending_accept_reset_streams(1_024)
             .max_frame_size(options.http_frame_bytes_max)
             .max_header_list_size(options.header_bytes_max)
             .max_send_buf_size(options.send_buffer_bytes as usize)
@@ -212,7 +235,11 @@ impl<R: Runtime> Server<R> {
                 if rooms.stops.is_empty() {
                     return Poll::Ready(true);
                 }
-                if !rooms.emptied.iter().any(|waker| waker.will_wake(cx.waker())) {
+                if !rooms
+                    .emptied
+                    .iter()
+                    .any(|waker| waker.will_wake(cx.waker()))
+                {
                     rooms.emptied.push(cx.waker().clone());
                 }
             }

@@ -47,7 +47,9 @@ pub struct GrpcService {
 
 impl std::fmt::Debug for GrpcService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GrpcService").field("methods", &self.methods.iter().count()).finish_non_exhaustive()
+        f.debug_struct("GrpcService")
+            .field("methods", &self.methods.iter().count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,13 +78,19 @@ impl GrpcService {
     /// # Errors
     /// [`GrpcError::Descriptors`](crate::GrpcError::Descriptors) if a set cannot be read.
     #[cfg(feature = "reflection")]
-    pub fn with_reflection(mut self, descriptor_sets: &[&'static [u8]]) -> Result<Self, crate::GrpcError> {
+    pub fn with_reflection(
+        mut self,
+        descriptor_sets: &[&'static [u8]],
+    ) -> Result<Self, crate::GrpcError> {
         self.reflection = Some(crate::reflection::Reflection::new(descriptor_sets)?);
         Ok(self)
     }
 
     /// Answers one request.
-    pub(crate) fn answer<B>(&self, request: Request<B>) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
+    pub(crate) fn answer<B>(
+        &self,
+        request: Request<B>,
+    ) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
     where
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -92,14 +100,19 @@ impl GrpcService {
             if !is_grpc(&request) {
                 return ready(not_grpc());
             }
-            let streaming = method.descriptor.client_streaming || method.descriptor.server_streaming;
+            let streaming =
+                method.descriptor.client_streaming || method.descriptor.server_streaming;
             return self.call(id, streaming, request);
         }
         if path.starts_with(health::PREFIX) {
             return self.health.answer(request);
         }
         #[cfg(feature = "reflection")]
-        if let Some(reflection) = self.reflection.as_ref().filter(|_| path.starts_with(crate::reflection::PREFIX)) {
+        if let Some(reflection) = self
+            .reflection
+            .as_ref()
+            .filter(|_| path.starts_with(crate::reflection::PREFIX))
+        {
             return reflection.answer(request);
         }
         if !is_grpc(&request) {
@@ -120,7 +133,11 @@ impl GrpcService {
     {
         let pipe = Arc::new(Pipe::default());
         let request = request.map(|body| InBody::new(body, Arc::clone(&pipe)));
-        let offering = Offering { method, inbox: Arc::clone(&self.inbox), pipe };
+        let offering = Offering {
+            method,
+            inbox: Arc::clone(&self.inbox),
+            pipe,
+        };
         let frame_bytes_max = self.frame_bytes_max;
         Box::pin(async move {
             tonic::server::Grpc::new(RawCodec::new(streaming))
@@ -137,7 +154,10 @@ fn ready(answer: HttpAnswer) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
 }
 
 fn is_grpc<B>(request: &Request<B>) -> bool {
-    request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    request
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// What gRPC asks to answer to those who speak something else.
@@ -193,8 +213,14 @@ impl Service<tonic::Request<Streaming<Bytes>>> for Offering {
             pipe: Arc::clone(&self.pipe),
         };
         match self.inbox.offer(offer) {
-            Ok(()) => Decision { outbox: Some(Outbox::new(Arc::clone(&self.pipe))), refused: None },
-            Err(status) => Decision { outbox: None, refused: Some(status) },
+            Ok(()) => Decision {
+                outbox: Some(Outbox::new(Arc::clone(&self.pipe))),
+                refused: None,
+            },
+            Err(status) => Decision {
+                outbox: None,
+                refused: Some(status),
+            },
         }
     }
 }
@@ -210,7 +236,10 @@ impl Future for Decision {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(outbox) = &mut self.outbox else {
-            let status = self.refused.take().unwrap_or_else(|| Status::unavailable(codes::STOPPING));
+            let status = self
+                .refused
+                .take()
+                .unwrap_or_else(|| Status::unavailable(codes::STOPPING));
             return Poll::Ready(Err(status));
         };
         match outbox.poll_answer(cx) {

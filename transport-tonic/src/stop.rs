@@ -49,7 +49,10 @@ impl Stop {
     /// The level, with the task kept to be woken when it is raised.
     pub(crate) fn watch(&self, cx: &Context<'_>) -> Level {
         let mut watcher = lock(&self.watcher);
-        if !watcher.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        if !watcher
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
             *watcher = Some(cx.waker().clone());
         }
         drop(watcher);

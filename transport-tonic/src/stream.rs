@@ -21,7 +21,8 @@ use crate::metadata;
 use crate::pipe::{LENGTH_BYTES, Pipe, note};
 
 /// The answer to a request that was sent.
-pub(crate) type Call = Pin<Box<dyn Future<Output = Result<Response<Streaming<Bytes>>, Status>> + Send>>;
+pub(crate) type Call =
+    Pin<Box<dyn Future<Output = Result<Response<Streaming<Bytes>>, Status>> + Send>>;
 
 /// Where the inbound half stands.
 enum Inbound {
@@ -30,7 +31,7 @@ enum Inbound {
     /// The request has been sent.
     Calling(Call),
     /// The answer was there as soon as the request was sent.
-    Answered(Box<Result<Response<Streaming<Bytes>>, Status>>),
+    Answered(Option<Box<Result<Response<Streaming<Bytes>>, Status>>>),
     Receiving(Streaming<Bytes>),
     /// The caller has sent everything.
     Finished,
@@ -127,20 +128,22 @@ impl Stream {
 
     /// Sends the request of a waiting stream. Returns whether the answer was there at once.
     pub(crate) fn start(&mut self, send: impl FnOnce(Request) -> Call, signal: &Waker) -> bool {
-        match std::mem::replace(&mut self.inbound, Inbound::Finished) {
-            Inbound::Waiting(request) => {
-                let mut call = send(request);
-                match call.as_mut().poll(&mut Context::from_waker(signal)) {
-                    Poll::Pending => self.inbound = Inbound::Calling(call),
-                    Poll::Ready(answer) => {
-                        self.inbound = Inbound::Answered(Box::new(answer));
-                        return true;
-                    }
-                }
+        let before = std::mem::replace(&mut self.inbound, Inbound::Finished);
+        let Inbound::Waiting(request) = before else {
+            self.inbound = before;
+            return false;
+        };
+        let mut call = send(request);
+        match call.as_mut().poll(&mut Context::from_waker(signal)) {
+            Poll::Pending => {
+                self.inbound = Inbound::Calling(call);
+                false
             }
-            other => self.inbound = other,
+            Poll::Ready(answer) => {
+                self.inbound = Inbound::Answered(Some(Box::new(answer)));
+                true
+            }
         }
-        false
     }
 
     /// Whether at most `most` bytes wait to be sent; if not, the driver is woken when it is so.
@@ -211,7 +214,12 @@ impl Stream {
 
     /// The end of a stream whose link was refused or lost before it was opened there.
     pub(crate) fn unreachable(&self, cause: Cause) -> Arrival<Bytes> {
-        ended(self.id, Code::Unavailable, cause, Bytes::from_static(codes::UNREACHABLE.as_bytes()))
+        ended(
+            self.id,
+            Code::Unavailable,
+            cause,
+            Bytes::from_static(codes::UNREACHABLE.as_bytes()),
+        )
     }
 
     /// Returns credit for frames that were delivered. Returns whether the stream had to wait for it.
@@ -237,12 +245,9 @@ impl Stream {
                 Poll::Pending => Step::Idle,
                 Poll::Ready(answer) => self.answered(answer),
             },
-            Inbound::Answered(_) => match std::mem::replace(&mut self.inbound, Inbound::Finished) {
-                Inbound::Answered(answer) => self.answered(*answer),
-                other => {
-                    self.inbound = other;
-                    Step::Idle
-                }
+            Inbound::Answered(answer) => match answer.take() {
+                Some(answer) => self.answered(*answer),
+                None => Step::Idle,
             },
             Inbound::Receiving(_) => self.receive(bounds, signal),
         }
@@ -253,7 +258,10 @@ impl Stream {
             Ok(answer) => {
                 let (metadata, inbound, _) = answer.into_parts();
                 self.inbound = Inbound::Receiving(inbound);
-                Step::Arrived(Arrival::Header { stream: self.id, header: metadata::header(&metadata.into_headers()) })
+                Step::Arrived(Arrival::Header {
+                    stream: self.id,
+                    header: metadata::header(&metadata.into_headers()),
+                })
             }
             Err(status) => self.failed(&status),
         }
@@ -271,7 +279,9 @@ impl Stream {
             self.out_of_credit = true;
             return Step::Idle;
         }
-        let Inbound::Receiving(inbound) = &mut self.inbound else { return Step::Idle };
+        let Inbound::Receiving(inbound) = &mut self.inbound else {
+            return Step::Idle;
+        };
         match Pin::new(inbound).poll_next(&mut Context::from_waker(signal)) {
             Poll::Pending => Step::Idle,
             Poll::Ready(Some(Ok(frame))) => self.deliver(frame, bounds),
@@ -287,7 +297,10 @@ impl Stream {
             return Step::Idle;
         }
         self.uncredited += frame.len();
-        Step::Arrived(Arrival::Frame { stream: self.id, frame })
+        Step::Arrived(Arrival::Frame {
+            stream: self.id,
+            frame,
+        })
     }
 
     /// The peer has sent everything: of an answer, together with its status.
@@ -306,9 +319,19 @@ impl Stream {
     /// The caller went away, or its connection did.
     fn abandoned(&self) -> Step {
         Step::Over(if self.pipe.noted(note::LOST) {
-            ended(self.id, Code::Unavailable, Cause::Lost, Bytes::from_static(LOST.as_bytes()))
+            ended(
+                self.id,
+                Code::Unavailable,
+                Cause::Lost,
+                Bytes::from_static(LOST.as_bytes()),
+            )
         } else {
-            ended(self.id, Code::Cancelled, Cause::Peer, Bytes::from_static(CANCELLED.as_bytes()))
+            ended(
+                self.id,
+                Code::Cancelled,
+                Cause::Peer,
+                Bytes::from_static(CANCELLED.as_bytes()),
+            )
         })
     }
 
@@ -320,7 +343,12 @@ impl Stream {
             && matches!(self.inbound, Inbound::Receiving(_))
             && !self.pipe.noted(note::TRAILERS);
         let over = if too_large {
-            ended(self.id, Code::ResourceExhausted, Cause::Peer, Bytes::from_static(codes::TOO_LARGE.as_bytes()))
+            ended(
+                self.id,
+                Code::ResourceExhausted,
+                Cause::Peer,
+                Bytes::from_static(codes::TOO_LARGE.as_bytes()),
+            )
         } else {
             Arrival::Ended {
                 stream: self.id,
@@ -348,5 +376,11 @@ impl Stream {
 }
 
 const fn ended(stream: StreamId, code: Code, cause: Cause, message: Bytes) -> Arrival<Bytes> {
-    Arrival::Ended { stream, code, cause, message, details: Bytes::new() }
+    Arrival::Ended {
+        stream,
+        code,
+        cause,
+        message,
+        details: Bytes::new(),
+    }
 }

@@ -25,7 +25,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) const fn new(inbox: Arc<Inbox>) -> Self {
-        Self { slots: Vec::new(), inbox }
+        Self {
+            slots: Vec::new(),
+            inbox,
+        }
     }
 
     /// Puts a stream into its slot, which is free or held by one that is over.
@@ -34,7 +37,12 @@ impl Table {
         while self.slots.len() <= slot as usize {
             let signal = Signal::new(self.slots.len() as u32, Arc::clone(&self.inbox));
             let waker = Waker::from(Arc::clone(&signal));
-            self.slots.push(Slot { signal, waker, dirty: false, stream: None });
+            self.slots.push(Slot {
+                signal,
+                waker,
+                dirty: false,
+                stream: None,
+            });
         }
         let slot = &mut self.slots[slot as usize];
         slot.stream = Some(Box::new(stream));
@@ -75,6 +83,12 @@ impl Table {
 
     /// Slots made, and streams that are not over.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        (self.slots.len(), self.slots.iter().filter(|slot| slot.stream.is_some()).count())
+        (
+            self.slots.len(),
+            self.slots
+                .iter()
+                .filter(|slot| slot.stream.is_some())
+                .count(),
+        )
     }
 }

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use trefoil_proto::admin::{Counter, LeaveReply, Member, Owner, OwnerReply, OwnerRequest, StatusReply};
-use trefoil_proto::wire::{Decode, Each};
+use trefoil_proto::wire::Decode;
 
 use super::actors::Actors;
 use super::directory::Directory;
@@ -97,6 +97,7 @@ impl Admin {
             legacy: member.legacy,
             slots: u64::from(shares.slots_of(member.node.0)),
         });
+        let members: Vec<Member<'_>> = members.collect();
         let counters = counters(shown);
         let reply = StatusReply {
             host: membership.host(),
@@ -111,7 +112,7 @@ impl Admin {
             },
             view_version: membership.version(),
             placement_fingerprint: shares.fingerprint(),
-            members: Each(members),
+            members: members.as_slice(),
             active_ids: u64::from(actors.active()),
             known_ids: u64::from(directory.known()),
             in_flight: u64::from(actors.in_flight()),

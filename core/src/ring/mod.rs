@@ -2,7 +2,12 @@
 
 pub mod actor;
 pub mod actors;
+pub mod admin;
 pub mod client;
 pub mod directory;
+pub mod membership;
+pub mod node;
 pub mod ownership;
 pub mod placement;
+
+pub use node::{Ring, RingCommand, RingConfig, RingConfigError, RingEvent, RingRefused};

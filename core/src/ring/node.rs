@@ -14,7 +14,8 @@ use super::directory::{self, Directory, DirectoryCommand, DirectoryConfig, Direc
 use super::membership::{
     self, Membership, MembershipCommand, MembershipConfig, MembershipConfigError, MembershipEvent, MembershipRefused,
 };
-use super::placement::{PlacementConfig, PlacementConfigError};
+use super::placement::hash::fmix64;
+use super::placement::{Placement, PlacementConfig, PlacementConfigError, Weight, xxh3_64};
 use crate::codes;
 use crate::id::{NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
@@ -33,8 +34,24 @@ pub struct RingConfig {
     pub directory: DirectoryConfig,
     /// How calls reach their actors.
     pub actors: ActorsConfig,
-    /// Where ids belong. Equal on all nodes of a cluster.
+    /// Where ids belong. Equal on all nodes of a cluster; the hash of the weights is filled in.
     pub placement: PlacementConfig,
+    /// Hosts that should own more than others, by host string; all others weigh 1. Equal on all
+    /// nodes of a cluster.
+    pub weights: Vec<(String, Weight)>,
+}
+
+impl RingConfig {
+    /// The placement settings with the weights taken in.
+    #[must_use]
+    pub fn placement(&self) -> PlacementConfig {
+        let mut weights: Vec<&(String, Weight)> = self.weights.iter().filter(|(_, w)| *w != Weight::ONE).collect();
+        weights.sort_unstable();
+        let hash = weights.iter().fold(0, |hash, (host, weight)| {
+            fmix64(hash ^ xxh3_64(host.as_bytes())) ^ u64::from(weight.value())
+        });
+        PlacementConfig { weights: hash, ..self.placement }
+    }
 }
 
 /// A rule of [`RingConfig`] that does not hold.
@@ -128,6 +145,11 @@ pub struct Ring {
     /// Reused; empty between calls.
     news: Vec<News>,
     leaving: bool,
+    weights: Vec<(String, Weight)>,
+}
+
+fn weight_of(weights: &[(String, Weight)], host: &str) -> Weight {
+    weights.iter().find(|(known, _)| known == host).map_or(Weight::ONE, |(_, weight)| *weight)
 }
 
 /// Turns the members' news over to the others, and up.
@@ -191,11 +213,13 @@ impl Ring {
     /// # Errors
     /// The first rule of the configuration that does not hold.
     pub fn new(config: RingConfig) -> Result<Self, RingConfigError> {
-        let placement =
-            super::placement::Placement::new(config.placement).map_err(RingConfigError::Placement)?;
+        let placement = Placement::new(config.placement()).map_err(RingConfigError::Placement)?;
+        let mut directory = config.directory;
+        directory.weight = weight_of(&config.weights, &directory.host);
         Ok(Self {
+            weights: config.weights,
             membership: Membership::new(config.membership).map_err(RingConfigError::Membership)?,
-            directory: Directory::new(config.directory, placement).map_err(RingConfigError::Directory)?,
+            directory: Directory::new(directory, placement).map_err(RingConfigError::Directory)?,
             actors: Actors::new(config.actors).map_err(RingConfigError::Actors)?,
             admin: Admin::default(),
             news: Vec::with_capacity(16),
@@ -260,7 +284,9 @@ impl Ring {
     fn take_news(&mut self, now: Instant, news: News, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         match news {
             News::Up { node, host, legacy } => {
-                self.tell_directory(now, DirectoryCommand::MemberUp { node, host: &host, legacy }, io, up);
+                let weight = weight_of(&self.weights, &host);
+                let command = DirectoryCommand::MemberUp { node, host: &host, weight, legacy };
+                self.tell_directory(now, command, io, up);
                 note_owners(&mut self.news);
             }
             News::Down { node } => {
@@ -407,8 +433,7 @@ impl Machine for Ring {
             self.hand_over(now, io, up);
         }
         if due(self.actors.poll_timeout()) {
-            let tell = &mut of_actors(&mut self.news, up);
-            self.actors.handle_timeout(now, io, &mut self.directory, tell);
+            self.actors.handle_timeout(now, io, &mut self.directory, &mut of_actors(&mut self.news, up));
             self.hand_over(now, io, up);
         }
     }

@@ -33,7 +33,9 @@ impl ActorKind for Carts {
     type Actor = Cart;
 
     fn load(&self, _: u64, snapshot: Option<&[u8]>) -> Result<Cart, Failed> {
-        let Some(bytes) = snapshot else { return Ok(Cart::default()) };
+        let Some(bytes) = snapshot else {
+            return Ok(Cart::default());
+        };
         let state = CartState::parse(bytes).map_err(|_| Failed)?;
         let items = state
             .items
@@ -41,7 +43,10 @@ impl ActorKind for Carts {
             .map(|item| item.map(|item: WireItem<'_>| (item.sku.to_owned(), item.quantity)))
             .collect::<Result<_, DecodeError>>()
             .map_err(|_| Failed)?;
-        Ok(Cart { items, version: state.version })
+        Ok(Cart {
+            items,
+            version: state.version,
+        })
     }
 }
 
@@ -67,8 +72,14 @@ impl Actor for Cart {
     }
 
     fn snapshot(&self, out: &mut Vec<u8>) {
-        let items = self.items.iter().map(|(sku, quantity)| WireItem { sku, quantity: *quantity });
-        let state = CartState { items: Each(items), version: self.version };
+        let items = self.items.iter().map(|(sku, quantity)| WireItem {
+            sku,
+            quantity: *quantity,
+        });
+        let state = CartState {
+            items: Each(items),
+            version: self.version,
+        };
         let at = out.len();
         out.resize(at + state.encoded_len(), 0);
         if state.encode_to_slice(&mut out[at..]).is_err() {
@@ -89,7 +100,9 @@ impl Cart {
             return Err("the cart is full: 10,000 articles".into());
         }
         let held = self.items.get(sku).copied().unwrap_or(0);
-        let sum = held.checked_add(quantity).ok_or("no cart holds more than 4,294,967,295 of an article")?;
+        let sum = held
+            .checked_add(quantity)
+            .ok_or("no cart holds more than 4,294,967,295 of an article")?;
         self.items.insert(sku.to_owned(), sum);
         Ok(())
     }
@@ -137,7 +150,10 @@ impl Item {
 
     /// As Apply takes it.
     pub fn any(&self) -> Any<'_> {
-        Any { type_url: self.type_url, value: &self.value }
+        Any {
+            type_url: self.type_url,
+            value: &self.value,
+        }
     }
 }
 
@@ -169,17 +185,29 @@ mod tests {
     use trefoil_core::ring::actor::{Job, Outcome, Output, Stage};
     use trefoil_proto::control_plane::{ApplyRequest, ApplyResult};
 
-    fn run(stage: &mut Stage<Carts>, messages: &[Item]) -> (Vec<Option<String>>, BTreeMap<String, u32>) {
+    fn run(
+        stage: &mut Stage<Carts>,
+        messages: &[Item],
+    ) -> (Vec<Option<String>>, BTreeMap<String, u32>) {
         let messages: Vec<Any<'_>> = messages.iter().map(Item::any).collect();
-        let request = ApplyRequest { id: 1, messages: messages.as_slice() };
+        let request = ApplyRequest {
+            id: 1,
+            messages: messages.as_slice(),
+        };
         let mut bytes = vec![0; request.encoded_len()];
         request.encode_to_slice(&mut bytes).unwrap();
         let mut out = Output::default();
-        let Outcome::Applied { reply, .. } = stage.perform(1, Job::Apply { request: &bytes }, &mut out) else {
+        let Outcome::Applied { reply, .. } =
+            stage.perform(1, Job::Apply { request: &bytes }, &mut out)
+        else {
             panic!("the job failed")
         };
         let result = ApplyResult::parse(reply).unwrap();
-        let errors = result.mutations.iter().map(|m| m.unwrap().error.map(str::to_owned)).collect();
+        let errors = result
+            .mutations
+            .iter()
+            .map(|m| m.unwrap().error.map(str::to_owned))
+            .collect();
         (errors, items(result.state).unwrap().0)
     }
 
@@ -192,7 +220,14 @@ mod tests {
     #[test]
     fn a_cart_adds_removes_and_clears() {
         let mut stage = stage();
-        let (errors, cart) = run(&mut stage, &[add_item("pear", 3), add_item("fig", 1), remove_item("pear", 1)]);
+        let (errors, cart) = run(
+            &mut stage,
+            &[
+                add_item("pear", 3),
+                add_item("fig", 1),
+                remove_item("pear", 1),
+            ],
+        );
         assert_eq!(errors, [None, None, None]);
         assert_eq!(cart, [("fig".to_owned(), 1), ("pear".to_owned(), 2)].into());
         let (_, cart) = run(&mut stage, &[remove_item("fig", 1)]);
@@ -210,11 +245,22 @@ mod tests {
             add_item(&long, 1),
             add_item("fig", 0),
             remove_item("fig", 1),
-            Item { type_url: "type.googleapis.com/other.Message", value: vec![] },
-            Item { type_url: ADD, value: vec![0xff] },
+            Item {
+                type_url: "type.googleapis.com/other.Message",
+                value: vec![],
+            },
+            Item {
+                type_url: ADD,
+                value: vec![0xff],
+            },
         ];
         let (errors, cart) = run(&mut stage, &wrong);
-        assert!(errors.iter().all(|error| error.as_ref().is_some_and(|text| !text.is_empty())), "{errors:?}");
+        assert!(
+            errors
+                .iter()
+                .all(|error| error.as_ref().is_some_and(|text| !text.is_empty())),
+            "{errors:?}"
+        );
         assert!(cart.is_empty());
         run(&mut stage, &[add_item("fig", u32::MAX)]);
         let (errors, cart) = run(&mut stage, &[add_item("fig", 1)]);
@@ -227,7 +273,9 @@ mod tests {
         let mut stage = stage();
         run(&mut stage, &[add_item("pear", 3), add_item("fig", 1)]);
         let mut out = Output::default();
-        let Outcome::Snapshot { bytes } = stage.perform(1, Job::Snapshot, &mut out) else { panic!() };
+        let Outcome::Snapshot { bytes } = stage.perform(1, Job::Snapshot, &mut out) else {
+            panic!()
+        };
         let cart = Carts.load(1, Some(bytes)).unwrap();
         assert_eq!((cart.items.len(), cart.version), (2, 2));
         assert!(Carts.load(1, Some(&[0xff])).is_err());

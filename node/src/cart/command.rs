@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use trefoil_runtime_tokio::{Applied, CallError, CallOptions, Client, ClientOptions};
 
-use super::actor::{Item, add_item, items, remove_item};
+use super::actor::{Item, add_item, clear, items, remove_item};
 use crate::cli::{At, CartArgs, CartCommand};
 use crate::say;
 
@@ -20,10 +20,25 @@ use crate::say;
 /// What the cluster answered, or what is wrong with the input.
 pub async fn run(args: CartArgs) -> Result<()> {
     match args.command {
-        CartCommand::Add { at, id, sku, quantity } => change(&at, id, add_item(&sku, quantity)).await,
-        CartCommand::Remove { at, id, sku, quantity } => change(&at, id, remove_item(&sku, quantity)).await,
+        CartCommand::Add {
+            at,
+            id,
+            sku,
+            quantity,
+        } => change(&at, id, add_item(&sku, quantity)).await,
+        CartCommand::Remove {
+            at,
+            id,
+            sku,
+            quantity,
+        } => change(&at, id, remove_item(&sku, quantity)).await,
+        CartCommand::Clear { at, id } => change(&at, id, clear()).await,
         CartCommand::Show { at, id, json } => show(&at, id, json).await,
-        CartCommand::Load { at, file, in_flight } => load(&at, &file, in_flight as usize).await,
+        CartCommand::Load {
+            at,
+            file,
+            in_flight,
+        } => load(&at, &file, in_flight as usize).await,
     }
 }
 
@@ -36,20 +51,29 @@ pub fn client(at: &At) -> Result<Client> {
 }
 
 fn options(at: &At) -> CallOptions {
-    CallOptions { timeout: Duration::from_secs(at.timeout), ..CallOptions::default() }
+    CallOptions {
+        timeout: Duration::from_secs(at.timeout),
+        ..CallOptions::default()
+    }
 }
 
 /// An error of a call with what to do about it.
 pub fn explain(error: CallError, at: &At) -> anyhow::Error {
     let hint = match error.stable_code() {
-        Some("TF-C07" | "TF-C06") => format!("; is a node running at {}? (`trefoil up` starts three)", at.at.join(", ")),
+        Some("TF-C07" | "TF-C06") => format!(
+            "; is a node running at {}? (`trefoil up` starts three)",
+            at.at.join(", ")
+        ),
         _ => String::new(),
     };
     anyhow::anyhow!("{error}{hint}")
 }
 
 async fn change(at: &At, id: u64, message: Item) -> Result<()> {
-    let applied = client(at)?.apply_with(id, &[message.any()], options(at)).await.map_err(|e| explain(e, at))?;
+    let applied = client(at)?
+        .apply_with(id, &[message.any()], options(at))
+        .await
+        .map_err(|e| explain(e, at))?;
     if let Some(reason) = rejection(&applied) {
         bail!("the cart refused: {reason}");
     }
@@ -58,12 +82,19 @@ async fn change(at: &At, id: u64, message: Item) -> Result<()> {
 }
 
 fn rejection(applied: &Applied) -> Option<String> {
-    applied.view().mutations.iter().flatten().find_map(|result| result.error.map(str::to_owned))
+    applied
+        .view()
+        .mutations
+        .iter()
+        .flatten()
+        .find_map(|result| result.error.map(str::to_owned))
 }
 
 async fn show(at: &At, id: u64, json: bool) -> Result<()> {
     let got = match client(at)?.get_with(id, options(at)).await {
-        Err(error) if error.stable_code() == Some("TF-R04") => bail!("{error}; `trefoil cart add {id} SKU QTY` makes it"),
+        Err(error) if error.stable_code() == Some("TF-R04") => {
+            bail!("{error}; `trefoil cart add {id} SKU QTY` makes it")
+        }
         other => other.map_err(|error| explain(error, at))?,
     };
     let cart = items(got.view().grain);
@@ -72,7 +103,9 @@ async fn show(at: &At, id: u64, json: bool) -> Result<()> {
         return Ok(());
     }
     let (items, version) = cart.context("the actor is no cart")?;
-    say(&serde_json::to_string(&serde_json::json!({ "id": id, "version": version, "items": items }))?);
+    say(&serde_json::to_string(
+        &serde_json::json!({ "id": id, "version": version, "items": items }),
+    )?);
     Ok(())
 }
 
@@ -80,7 +113,10 @@ fn print(id: u64, cart: Option<(BTreeMap<String, u32>, u64)>) {
     let Some((items, version)) = cart else {
         return say(&format!("{id} is no cart"));
     };
-    say(&format!("cart {id}, {} articles, version {version}", items.len()));
+    say(&format!(
+        "cart {id}, {} articles, version {version}",
+        items.len()
+    ));
     for (sku, quantity) in items {
         say(&format!("{quantity:>10}  {sku}"));
     }
@@ -100,19 +136,30 @@ fn parse(text: &str) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
-        if line.is_empty() || (number == 0 && line.split(',').next().is_some_and(|id| id.trim() == "id")) {
+        if line.is_empty()
+            || (number == 0 && line.split(',').next().is_some_and(|id| id.trim() == "id"))
+        {
             continue;
         }
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let [id, sku, quantity] = fields[..] else {
-            bail!("TF-N05: line {}: three fields were expected (id,sku,quantity), there are {}", number + 1, fields.len());
+            bail!(
+                "TF-N05: line {}: three fields were expected (id,sku,quantity), there are {}",
+                number + 1,
+                fields.len()
+            );
         };
         lines.push(Line {
-            id: id.parse().with_context(|| format!("TF-N05: line {}: the id {id:?} is no number", number + 1))?,
+            id: id.parse().with_context(|| {
+                format!("TF-N05: line {}: the id {id:?} is no number", number + 1)
+            })?,
             sku: sku.to_owned(),
-            quantity: quantity
-                .parse()
-                .with_context(|| format!("TF-N05: line {}: the quantity {quantity:?} is no number", number + 1))?,
+            quantity: quantity.parse().with_context(|| {
+                format!(
+                    "TF-N05: line {}: the quantity {quantity:?} is no number",
+                    number + 1
+                )
+            })?,
         });
     }
     Ok(lines)
@@ -124,11 +171,14 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
         std::io::stdin().read_to_string(&mut text)?;
         text
     } else {
-        std::fs::read_to_string(file).with_context(|| format!("TF-N06: cannot read {}", file.display()))?
+        std::fs::read_to_string(file)
+            .with_context(|| format!("TF-N06: cannot read {}", file.display()))?
     };
     let lines = parse(&text)?;
     let bar = ProgressBar::new(lines.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} lines, {per_sec}, {eta} left")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} lines, {per_sec}, {eta} left",
+    )?);
     let (client, options) = (client(at)?, options(at));
     let mut running = JoinSet::new();
     let mut failed: Vec<String> = Vec::new();
@@ -143,7 +193,9 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
         running.spawn(async move {
             let message = add_item(&line.sku, line.quantity);
             match client.apply_with(line.id, &[message.any()], options).await {
-                Ok(applied) => rejection(&applied).map(|reason| format!("addition {}: {reason}", number + 1)),
+                Ok(applied) => {
+                    rejection(&applied).map(|reason| format!("addition {}: {reason}", number + 1))
+                }
                 Err(error) => Some(format!("addition {}: {error}", number + 1)),
             }
         });
@@ -154,9 +206,16 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
     }
     bar.finish();
     if let Some(first) = failed.first() {
-        bail!("{} of {} additions failed; the first: {first}", failed.len(), bar.length().unwrap_or(0));
+        bail!(
+            "{} of {} additions failed; the first: {first}",
+            failed.len(),
+            bar.length().unwrap_or(0)
+        );
     }
-    say(&format!("{} additions, all acknowledged", bar.length().unwrap_or(0)));
+    say(&format!(
+        "{} additions, all acknowledged",
+        bar.length().unwrap_or(0)
+    ));
     Ok(())
 }
 
@@ -167,10 +226,21 @@ mod tests {
     #[test]
     fn lines_are_read_with_or_without_names() {
         let expected = [
-            Line { id: 7, sku: "apple".into(), quantity: 2 },
-            Line { id: 8, sku: "pear tart".into(), quantity: 1 },
+            Line {
+                id: 7,
+                sku: "apple".into(),
+                quantity: 2,
+            },
+            Line {
+                id: 8,
+                sku: "pear tart".into(),
+                quantity: 1,
+            },
         ];
-        assert_eq!(parse("id,sku,quantity\n7, apple ,2\n\n8,pear tart,1\n").unwrap(), expected);
+        assert_eq!(
+            parse("id,sku,quantity\n7, apple ,2\n\n8,pear tart,1\n").unwrap(),
+            expected
+        );
         assert_eq!(parse("7,apple,2\n8,pear tart,1").unwrap(), expected);
     }
 
@@ -182,7 +252,10 @@ mod tests {
             ("7,apple,-1", "line 1: the quantity \"-1\""),
         ] {
             let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("TF-N05") && error.contains(part), "{error}");
+            assert!(
+                error.starts_with("TF-N05") && error.contains(part),
+                "{error}"
+            );
         }
     }
 }

@@ -35,19 +35,31 @@ impl Cluster {
     /// The store or a port cannot be used.
     pub async fn start(data: &Path, plant: Option<Plant>) -> Result<Self> {
         let network = Network::new(NODES);
-        let listeners: Vec<StdListener> =
-            (0..NODES).map(|_| StdListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-        let hosts =
-            listeners.iter().map(|l| Ok(l.local_addr()?.to_string())).collect::<std::io::Result<Vec<_>>>()?;
+        let listeners: Vec<StdListener> = (0..NODES)
+            .map(|_| StdListener::bind("127.0.0.1:0"))
+            .collect::<std::io::Result<_>>()?;
+        let hosts = listeners
+            .iter()
+            .map(|l| Ok(l.local_addr()?.to_string()))
+            .collect::<std::io::Result<Vec<_>>>()?;
         carry(Arc::clone(&network), listeners)?;
-        let mut options = StoreOptions::default();
-        options.plant = plant.map(|plant| match plant {
+        let bug = plant.map(|plant| match plant {
             Plant::LostAppend => StorePlant::LostAppend,
             Plant::NoFence => StorePlant::NoFence,
         });
+        let options = StoreOptions {
+            plant: bug,
+            ..StoreOptions::default()
+        };
         let store = Store::open(data, options)
             .with_context(|| format!("cannot open the store in {}", data.display()))?;
-        let mut cluster = Self { network, hosts, nodes: Vec::new(), store, plant };
+        let mut cluster = Self {
+            network,
+            hosts,
+            nodes: Vec::new(),
+            store,
+            plant,
+        };
         cluster.start_nodes().await?;
         Ok(cluster)
     }
@@ -72,7 +84,10 @@ impl Cluster {
 
     /// Handles of all nodes, in order.
     pub fn handles(&self) -> Vec<Handle> {
-        self.nodes.iter().map(|node| node.handle().clone()).collect()
+        self.nodes
+            .iter()
+            .map(|node| node.handle().clone())
+            .collect()
     }
 
     /// Stops every node in good order and starts all of them again.
@@ -96,7 +111,11 @@ impl Cluster {
     /// # Errors
     /// It cannot be started.
     pub fn client_beside_majority(&self, without: usize, ask_owners: bool) -> Result<Client> {
-        let contacts = self.hosts.iter().enumerate().filter(|(index, _)| *index != without);
+        let contacts = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != without);
         let mut options = ClientOptions::to(contacts.map(|(_, host)| host.clone()));
         options.source = Some(BESIDE_MAJORITY);
         options.calls.ask_owners = ask_owners;
@@ -119,7 +138,9 @@ impl Cluster {
 
 /// Runs the proxies on a thread of their own, until the process ends.
 fn carry(network: Arc<Network>, listeners: Vec<StdListener>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let run = move || {
         runtime.block_on(async move {
             let mut proxies = tokio::task::JoinSet::new();
@@ -135,6 +156,8 @@ fn carry(network: Arc<Network>, listeners: Vec<StdListener>) -> Result<()> {
             }
         });
     };
-    std::thread::Builder::new().name("proxies".into()).spawn(run)?;
+    std::thread::Builder::new()
+        .name("proxies".into())
+        .spawn(run)?;
     Ok(())
 }

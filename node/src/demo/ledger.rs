@@ -79,7 +79,9 @@ impl Ledger {
 
     /// Compares one cart, read over the wire; `None` if it could not be read.
     pub fn compare(&self, cart: u64, items: Option<&BTreeMap<String, u32>>, verdict: &mut Verdict) {
-        let Some(entries) = self.carts.get(&cart) else { return };
+        let Some(entries) = self.carts.get(&cart) else {
+            return;
+        };
         verdict.carts += 1;
         let sure = entries.values().any(|entry| entry.acknowledged > 0);
         let Some(items) = items else {
@@ -92,10 +94,13 @@ impl Ledger {
             verdict.acknowledged += u64::from(entry.acknowledged);
             verdict.uncertain += u64::from(entry.uncertain);
             verdict.lost += u64::from(entry.acknowledged.saturating_sub(found));
-            verdict.surplus += u64::from(found.saturating_sub(entry.acknowledged + entry.uncertain));
+            verdict.surplus +=
+                u64::from(found.saturating_sub(entry.acknowledged + entry.uncertain));
         }
         let strangers = items.iter().filter(|(sku, _)| !entries.contains_key(*sku));
-        verdict.surplus += strangers.map(|(_, quantity)| u64::from(*quantity)).sum::<u64>();
+        verdict.surplus += strangers
+            .map(|(_, quantity)| u64::from(*quantity))
+            .sum::<u64>();
     }
 }
 
@@ -104,7 +109,10 @@ mod tests {
     use super::*;
 
     fn cart(items: &[(&str, u32)]) -> BTreeMap<String, u32> {
-        items.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect()
+        items
+            .iter()
+            .map(|(sku, quantity)| ((*sku).to_owned(), *quantity))
+            .collect()
     }
 
     fn verdict(items: Option<&[(&str, u32)]>) -> Verdict {
@@ -130,6 +138,9 @@ mod tests {
         assert_eq!(verdict(Some(&[("a", 4)])).surplus, 1);
         assert_eq!(verdict(Some(&[("a", 2), ("b", 5)])).surplus, 5);
         assert_eq!(verdict(None).unreadable, 1);
-        assert!(!Verdict::default().holds(), "nothing compared proves nothing");
+        assert!(
+            !Verdict::default().holds(),
+            "nothing compared proves nothing"
+        );
     }
 }

@@ -51,13 +51,18 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { latency: histogram(), good: 0, errors: BTreeMap::new() }
+        Self {
+            latency: histogram(),
+            good: 0,
+            errors: BTreeMap::new(),
+        }
     }
 }
 
 fn histogram() -> Histogram<u64> {
     // From one microsecond to a minute, within a hundredth: bounds that always hold.
-    Histogram::new_with_bounds(1, 60_000_000, 2).unwrap_or_else(|_| unreachable!("the bounds are constants"))
+    Histogram::new_with_bounds(1, 60_000_000, 2)
+        .unwrap_or_else(|_| unreachable!("the bounds are constants"))
 }
 
 impl Tally {
@@ -100,20 +105,32 @@ pub fn cart_of(rank: usize) -> u64 {
 }
 
 /// One caller, until it is told to stop. Nine of ten calls add, one reads.
-pub async fn call(course: Arc<Course>, client: Client, name: String, seed: u64, timeout: Duration) -> Books {
+pub async fn call(
+    course: Arc<Course>,
+    client: Client,
+    name: String,
+    seed: u64,
+    timeout: Duration,
+) -> Books {
     let mut rng = Rng::new(seed);
     let mut books = Books::default();
     let message = add_item(&name, 1);
     let mut written = BTreeSet::new();
     while !course.stop.load(Ordering::Relaxed) {
         let cart = cart_of(course.zipf.draw(&mut rng));
-        let options = CallOptions { timeout, ..CallOptions::default() };
+        let options = CallOptions {
+            timeout,
+            ..CallOptions::default()
+        };
         let began = Instant::now();
         let reads = rng.below(10) == 0 && written.contains(&cart);
         let result = if reads {
             client.get_with(cart, options).await.map(drop)
         } else {
-            client.apply_with(cart, &[message.any()], options).await.map(drop)
+            client
+                .apply_with(cart, &[message.any()], options)
+                .await
+                .map(drop)
         };
         let took = began.elapsed();
         let tally = &mut books.phases[usize::from(course.phase.load(Ordering::Relaxed))];
@@ -142,5 +159,7 @@ pub async fn call(course: Arc<Course>, client: Client, name: String, seed: u64, 
 }
 
 fn code_of(error: &CallError) -> String {
-    error.stable_code().map_or_else(|| format!("{:?}", error.code), str::to_owned)
+    error
+        .stable_code()
+        .map_or_else(|| format!("{:?}", error.code), str::to_owned)
 }

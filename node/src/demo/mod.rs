@@ -38,8 +38,12 @@ const HEAL_S: f64 = 15.0;
 /// # Errors
 /// It cannot be run at all.
 pub async fn run(args: Demo) -> Result<ExitCode> {
-    let temporary = tempfile::tempdir().context("cannot make a temporary directory; give one with --data")?;
-    let data = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let temporary =
+        tempfile::tempdir().context("cannot make a temporary directory; give one with --data")?;
+    let data = args
+        .data
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
     let report = play(&args, &data).await?;
     if args.json {
         say(&serde_json::to_string_pretty(&report)?);
@@ -48,7 +52,11 @@ pub async fn run(args: Demo) -> Result<ExitCode> {
     } else {
         say(&report.to_string());
     }
-    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What was seen of the nodes while the load ran.
@@ -72,22 +80,45 @@ async fn play(args: &Demo, data: &Path) -> Result<Report> {
     for caller in 0..args.callers {
         // One in three calls the node that will be cut, and goes on calling it.
         let on_cut_side = caller as usize % NODES == cut;
-        let client = if on_cut_side { alone.clone() } else { shared.clone() };
+        let client = if on_cut_side {
+            alone.clone()
+        } else {
+            shared.clone()
+        };
         let timeout = Duration::from_secs(if on_cut_side { 2 } else { 20 });
-        let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(caller));
+        let seed = args
+            .seed
+            .wrapping_mul(1_000_003)
+            .wrapping_add(u64::from(caller));
         let (course, name) = (Arc::clone(&course), format!("caller-{caller}"));
-        callers.spawn(async move { (on_cut_side, load::call(course, client, name, seed, timeout).await) });
+        callers.spawn(async move {
+            (
+                on_cut_side,
+                load::call(course, client, name, seed, timeout).await,
+            )
+        });
     }
     let bar = progress(args);
     let began = Instant::now();
     let seen = observe(args, &cluster, cut, &course, began, &bar).await?;
     course.stop.store(true, Ordering::Relaxed);
     bar.set_message("comparing the ledger with the carts");
-    let (mut ledger, mut beside, mut on_cut) = (Ledger::default(), Phases::default(), Phases::default());
+    let (mut ledger, mut beside, mut on_cut) =
+        (Ledger::default(), Phases::default(), Phases::default());
     while let Some(done) = callers.join_next().await {
-        let (on_cut_side, Books { ledger: theirs, phases }) = done?;
+        let (
+            on_cut_side,
+            Books {
+                ledger: theirs,
+                phases,
+            },
+        ) = done?;
         ledger.merge(theirs);
-        let tallies = if on_cut_side { &mut on_cut } else { &mut beside };
+        let tallies = if on_cut_side {
+            &mut on_cut
+        } else {
+            &mut beside
+        };
         for (mine, other) in tallies.iter_mut().zip(&phases) {
             mine.merge(other);
         }
@@ -141,26 +172,39 @@ async fn observe(
 ) -> Result<Seen> {
     let handles = cluster.handles();
     let lookout = watch::Lookout::start(&handles, began, Arc::clone(course), bar.clone());
-    let survivors: Vec<Handle> =
-        handles.iter().enumerate().filter(|(i, _)| *i != cut).map(|(_, handle)| handle.clone()).collect();
+    let survivors: Vec<Handle> = handles
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| *i != cut)
+        .map(|(_, handle)| handle.clone())
+        .collect();
     let quarter = Duration::from_secs(args.seconds) / 4;
     tokio::time::sleep_until((began + quarter).into()).await;
 
     let before = owners(&survivors[0], args.ids);
     let mut table = vec![("before the cut".to_owned(), counts(&before))];
-    let orphans: BTreeSet<u64> =
-        before.iter().filter(|(_, host)| **host == cluster.hosts[cut]).map(|(id, _)| *id).collect();
+    let orphans: BTreeSet<u64> = before
+        .iter()
+        .filter(|(_, host)| **host == cluster.hosts[cut])
+        .map(|(id, _)| *id)
+        .collect();
     course.phase.store(1, Ordering::Relaxed);
     cluster.network.cut(cut);
     let cut_at = Instant::now();
-    let views = tokio::spawn(watch::equal_views(survivors.clone(), survivors.len(), cut_at));
+    let views = tokio::spawn(watch::equal_views(
+        survivors.clone(),
+        survivors.len(),
+        cut_at,
+    ));
     let client = cluster.client_beside_majority(cut, true)?;
     let heal_ids_s = watch::first_answers(&client, &orphans, cut_at, quarter * 2).await;
     tokio::time::sleep_until((cut_at + quarter * 2).into()).await;
 
     let during = owners(&survivors[0], args.ids);
     table.push(("without the cut node".to_owned(), counts(&during)));
-    let moved = before.iter().filter(|(id, host)| during.get(id).is_some_and(|now| now != *host));
+    let moved = before
+        .iter()
+        .filter(|(id, host)| during.get(id).is_some_and(|now| now != *host));
     let (mut needed, mut strays) = (0, 0);
     for (id, _) in moved {
         if orphans.contains(id) {
@@ -172,9 +216,14 @@ async fn observe(
     course.phase.store(2, Ordering::Relaxed);
     cluster.network.heal();
     let rejoin = watch::equal_views(handles.clone(), handles.len(), Instant::now());
-    let rejoin_s = tokio::time::timeout(Duration::from_secs(30), rejoin).await.ok();
+    let rejoin_s = tokio::time::timeout(Duration::from_secs(30), rejoin)
+        .await
+        .ok();
     tokio::time::sleep_until((began + Duration::from_secs(args.seconds)).into()).await;
-    table.push(("at the end".to_owned(), counts(&owners(&survivors[0], args.ids))));
+    table.push((
+        "at the end".to_owned(),
+        counts(&owners(&survivors[0], args.ids)),
+    ));
     views.abort();
     Ok(Seen {
         members: lookout.stop().await,
@@ -214,12 +263,20 @@ async fn compare(ledger: &Ledger, client: &Client) -> Result<Verdict> {
             && let Some(cart) = left.next()
         {
             let client = client.clone();
-            let options = CallOptions { timeout: Duration::from_secs(20), ..CallOptions::default() };
+            let options = CallOptions {
+                timeout: Duration::from_secs(20),
+                ..CallOptions::default()
+            };
             reading.spawn(async move { (cart, client.get_with(cart, options).await) });
         }
-        let Some(done) = reading.join_next().await else { return Ok(verdict) };
+        let Some(done) = reading.join_next().await else {
+            return Ok(verdict);
+        };
         let (cart, got) = done?;
-        let items = got.ok().and_then(|got| items(got.view().grain)).map(|(items, _)| items);
+        let items = got
+            .ok()
+            .and_then(|got| items(got.view().grain))
+            .map(|(items, _)| items);
         ledger.compare(cart, items.as_ref(), &mut verdict);
     }
 }
@@ -242,28 +299,63 @@ fn phases(args: &Demo, beside: &Phases, on_cut: &Phases) -> Vec<Phase> {
 fn checks(seen: &Seen, phases: &[Phase], survivors: &Verdict, restarted: &Verdict) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut check = |what: &str, holds: bool, found: String| {
-        checks.push(Check { what: what.to_owned(), holds, found });
+        checks.push(Check {
+            what: what.to_owned(),
+            holds,
+            found,
+        });
     };
-    for (when, verdict) in [("read from the survivors", survivors), ("read after a restart", restarted)] {
+    for (when, verdict) in [
+        ("read from the survivors", survivors),
+        ("read after a restart", restarted),
+    ] {
         check(
             &format!("every acknowledged addition is in its cart exactly once, {when}"),
             verdict.holds(),
-            format!("{} of {}", verdict.acknowledged - verdict.lost, verdict.acknowledged),
+            format!(
+                "{} of {}",
+                verdict.acknowledged - verdict.lost,
+                verdict.acknowledged
+            ),
         );
     }
     for (what, value) in [
-        ("every id of the cut node was answered elsewhere", seen.heal_ids_s),
+        (
+            "every id of the cut node was answered elsewhere",
+            seen.heal_ids_s,
+        ),
         ("the remaining nodes came to equal views", seen.heal_views_s),
-        ("all nodes came to equal views when the cut was healed", seen.rejoin_s),
+        (
+            "all nodes came to equal views when the cut was healed",
+            seen.rejoin_s,
+        ),
     ] {
-        let found = value.map_or_else(|| "never".to_owned(), |s| format!("{s:.2} s, at most {HEAL_S} s"));
+        let found = value.map_or_else(
+            || "never".to_owned(),
+            |s| format!("{s:.2} s, at most {HEAL_S} s"),
+        );
         check(what, value.is_some_and(|s| s <= HEAL_S), found);
     }
     let (moved, ideal) = seen.moved;
-    check("no id moved that need not", seen.strays == 0, format!("{moved} moved, {ideal} had to"));
+    check(
+        "no id moved that need not",
+        seen.strays == 0,
+        format!("{moved} moved, {ideal} had to"),
+    );
     let errors: u64 = phases.iter().flat_map(|phase| phase.errors.values()).sum();
-    check("no call of the majority's callers failed", errors == 0, format!("{errors} failed"));
-    let quiet = phases.iter().filter(|phase| phase.latency.calls == 0).count();
-    check("calls were answered in every part of the run", quiet == 0, format!("{quiet} parts without"));
+    check(
+        "no call of the majority's callers failed",
+        errors == 0,
+        format!("{errors} failed"),
+    );
+    let quiet = phases
+        .iter()
+        .filter(|phase| phase.latency.calls == 0)
+        .count();
+    check(
+        "calls were answered in every part of the run",
+        quiet == 0,
+        format!("{quiet} parts without"),
+    );
     checks
 }

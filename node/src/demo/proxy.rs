@@ -34,7 +34,9 @@ enum From {
 impl From {
     fn at(source: IpAddr) -> Self {
         match source {
-            IpAddr::V4(v4) if v4.octets()[..3] == [127, 0, 1] => Self::Node(usize::from(v4.octets()[3]) - 1),
+            IpAddr::V4(v4) if v4.octets()[..3] == [127, 0, 1] => {
+                Self::Node(usize::from(v4.octets()[3]) - 1)
+            }
             source if source == BESIDE_MAJORITY => Self::Majority,
             IpAddr::V4(_) | IpAddr::V6(_) => Self::Anywhere,
         }
@@ -55,7 +57,11 @@ impl Network {
     /// A whole network of so many nodes.
     pub fn new(nodes: usize) -> Arc<Self> {
         let ports = (0..nodes).map(|_| AtomicU16::new(0)).collect();
-        Arc::new(Self { cut: AtomicU32::new(0), ports, changes: watch::Sender::new(0) })
+        Arc::new(Self {
+            cut: AtomicU32::new(0),
+            ports,
+            changes: watch::Sender::new(0),
+        })
     }
 
     /// Node `index` listens here from now on.
@@ -64,7 +70,10 @@ impl Network {
     }
 
     fn target(&self, index: usize) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.ports[index].load(Ordering::SeqCst))
+        SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            self.ports[index].load(Ordering::SeqCst),
+        )
     }
 
     /// Cuts node `index` off from all other nodes, in both directions.
@@ -102,7 +111,12 @@ pub async fn serve(network: Arc<Network>, index: usize, listener: TcpListener) -
     }
 }
 
-async fn carry(network: &Arc<Network>, from: From, to: usize, inbound: TcpStream) -> io::Result<()> {
+async fn carry(
+    network: &Arc<Network>,
+    from: From,
+    to: usize,
+    inbound: TcpStream,
+) -> io::Result<()> {
     let outbound = TcpStream::connect(network.target(to)).await?;
     inbound.set_nodelay(true)?;
     outbound.set_nodelay(true)?;

@@ -105,23 +105,48 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Members over time (who counts how many)")?;
         for sighting in &self.members {
-            writeln!(f, "  {:>6.2} s  {}  {}", sighting.at_s, sighting.node, "●".repeat(sighting.alive))?;
+            writeln!(
+                f,
+                "  {:>6.2} s  {}  {}",
+                sighting.at_s,
+                sighting.node,
+                "●".repeat(sighting.alive)
+            )?;
         }
         writeln!(f, "\nIds per owner")?;
         for (when, owners) in &self.owners {
-            let list: Vec<String> = owners.iter().map(|(host, count)| format!("{host} {count}")).collect();
+            let list: Vec<String> = owners
+                .iter()
+                .map(|(host, count)| format!("{host} {count}"))
+                .collect();
             writeln!(f, "  {when:<22} {}", list.join("   "))?;
         }
         let (moved, ideal) = self.moved;
-        writeln!(f, "  moved by the cut       {moved} (the cut node owned {ideal}: no fewer can move)")?;
-        writeln!(f, "\n  phase          calls/s     p50       p99       max       errors")?;
+        writeln!(
+            f,
+            "  moved by the cut       {moved} (the cut node owned {ideal}: no fewer can move)"
+        )?;
+        writeln!(
+            f,
+            "\n  phase          calls/s     p50       p99       max       errors"
+        )?;
         for phase in &self.phases {
-            let Latency { p50_us, p99_us, max_us, .. } = phase.latency;
+            let Latency {
+                p50_us,
+                p99_us,
+                max_us,
+                ..
+            } = phase.latency;
             let ms = |us: u64| format!("{:.2} ms", us as f64 / 1_000.0);
             let errors = if phase.errors.is_empty() {
                 "none".to_owned()
             } else {
-                phase.errors.iter().map(|(code, n)| format!("{code} {n}")).collect::<Vec<_>>().join(", ")
+                phase
+                    .errors
+                    .iter()
+                    .map(|(code, n)| format!("{code} {n}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             };
             writeln!(
                 f,
@@ -135,15 +160,34 @@ impl fmt::Display for Report {
         }
         for phase in self.phases.iter().filter(|phase| phase.cut_side != (0, 0)) {
             let (good, bad) = phase.cut_side;
-            writeln!(f, "  {:<12} callers of the node to be cut: {good} answered, {bad} refused or failed", phase.name)?;
+            writeln!(
+                f,
+                "  {:<12} callers of the node to be cut: {good} answered, {bad} refused or failed",
+                phase.name
+            )?;
         }
         writeln!(f, "  durability: {}", self.durability)?;
         writeln!(f, "\nTime to heal")?;
-        writeln!(f, "  every id of the cut node answered elsewhere after  {}", seconds(self.heal_ids_s))?;
-        writeln!(f, "  the remaining nodes had equal views after          {}", seconds(self.heal_views_s))?;
-        writeln!(f, "  all nodes had equal views, once healed, after      {}", seconds(self.rejoin_s))?;
+        writeln!(
+            f,
+            "  every id of the cut node answered elsewhere after  {}",
+            seconds(self.heal_ids_s)
+        )?;
+        writeln!(
+            f,
+            "  the remaining nodes had equal views after          {}",
+            seconds(self.heal_views_s)
+        )?;
+        writeln!(
+            f,
+            "  all nodes had equal views, once healed, after      {}",
+            seconds(self.rejoin_s)
+        )?;
         writeln!(f, "\nLedger of the callers against the carts")?;
-        for (when, v) in [("from the survivors", &self.survivors), ("after a restart", &self.restarted)] {
+        for (when, v) in [
+            ("from the survivors", &self.survivors),
+            ("after a restart", &self.restarted),
+        ] {
             writeln!(
                 f,
                 "  {when:<20} {} acknowledged in {} carts: {} lost, {} surplus, {} unreadable ({} of unknown outcome)",

@@ -36,7 +36,11 @@ impl Lookout {
                     if alive != *last {
                         *last = alive;
                         let at_s = began.elapsed().as_secs_f64();
-                        sightings.push(Sighting { at_s, node: node.host().to_owned(), alive });
+                        sightings.push(Sighting {
+                            at_s,
+                            node: node.host().to_owned(),
+                            alive,
+                        });
                     }
                 }
                 bar.set_position(began.elapsed().as_millis() as u64 / 100);
@@ -67,9 +71,14 @@ impl Lookout {
 /// Seconds from `since` until all of `nodes` count the same `members` alive.
 pub async fn equal_views(nodes: Vec<Handle>, members: usize, since: Instant) -> f64 {
     loop {
-        let views: Vec<BTreeSet<String>> =
-            nodes.iter().map(|node| node.members().alive().map(str::to_owned).collect()).collect();
-        if views.iter().all(|view| view.len() == members && *view == views[0]) {
+        let views: Vec<BTreeSet<String>> = nodes
+            .iter()
+            .map(|node| node.members().alive().map(str::to_owned).collect())
+            .collect();
+        if views
+            .iter()
+            .all(|view| view.len() == members && *view == views[0])
+        {
             return since.elapsed().as_secs_f64();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -78,11 +87,19 @@ pub async fn equal_views(nodes: Vec<Handle>, members: usize, since: Instant) -> 
 
 /// Seconds from `since` until every one of `ids` has been answered once; `None` if one was not
 /// within `patience`.
-pub async fn first_answers(client: &Client, ids: &BTreeSet<u64>, since: Instant, patience: Duration) -> Option<f64> {
+pub async fn first_answers(
+    client: &Client,
+    ids: &BTreeSet<u64>,
+    since: Instant,
+    patience: Duration,
+) -> Option<f64> {
     let mut asking = JoinSet::new();
     for id in ids.iter().copied() {
         let client = client.clone();
-        let options = CallOptions { timeout: patience, ..CallOptions::default() };
+        let options = CallOptions {
+            timeout: patience,
+            ..CallOptions::default()
+        };
         asking.spawn(async move { client.get_with(id, options).await.is_ok() });
     }
     let mut all = true;

@@ -27,7 +27,9 @@ impl Zipf {
     /// One rank: a binary search.
     pub fn draw(&self, rng: &mut Rng) -> usize {
         let at = rng.draw();
-        self.cumulative.partition_point(|bound| *bound < at).min(self.cumulative.len() - 1)
+        self.cumulative
+            .partition_point(|bound| *bound < at)
+            .min(self.cumulative.len() - 1)
     }
 }
 

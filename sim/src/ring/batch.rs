@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::coverage::Coverage;
-use super::invariants::{Invariant, frozen};
+use super::invariants::{Invariant, Verdict, frozen};
 use super::run::{self, Options, Report};
 use crate::trace::Trace;
 
@@ -65,10 +65,10 @@ pub fn one(seed: u64, options: &Options, trace: Trace) -> Report {
     report
 }
 
-/// Runs `count` seeds from `first` on, on `threads` threads. After a failure no further seed is begun
-/// if `stop_at_failure`.
+/// Runs `count` seeds from `first` on, on `threads` threads. Once the invariant `stop_at` is seen to be
+/// broken, no further seed is begun.
 #[must_use]
-pub fn run(first: u64, count: u64, options: &Options, threads: usize, stop_at_failure: bool) -> Batch {
+pub fn run(first: u64, count: u64, options: &Options, threads: usize, stop_at: Option<Invariant>) -> Batch {
     let next = AtomicU64::new(first);
     let end = first + count;
     let reports: Mutex<Vec<Report>> = Mutex::new(Vec::new());
@@ -81,7 +81,8 @@ pub fn run(first: u64, count: u64, options: &Options, threads: usize, stop_at_fa
                         return;
                     }
                     let report = one(seed, options, Trace::default());
-                    if stop_at_failure && !report.verdicts.is_empty() {
+                    let broke = |verdict: &Verdict| Some(verdict.invariant) == stop_at;
+                    if report.verdicts.iter().any(broke) {
                         next.store(end, Ordering::Relaxed);
                     }
                     if let Ok(mut reports) = reports.lock() {

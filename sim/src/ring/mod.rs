@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod batch;
 pub mod clients;
+pub mod convergence;
 pub mod counter;
 pub mod coverage;
 pub mod faults;

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use trefoil_core::ring::membership::PartitionPolicy;
+
+use super::subject::Settings;
 use crate::dice::Dice;
 use crate::disk::DiskConfig;
 use crate::moment::Moment;
@@ -56,6 +59,8 @@ pub struct Plan {
     pub clients: usize,
     /// Mean wait of a client between two calls.
     pub think: Duration,
+    /// The settings of its rings.
+    pub settings: Settings,
     /// Kinds of faults it knows.
     pub kinds: Vec<Kind>,
     /// Mean wait between two faults.
@@ -79,7 +84,7 @@ impl Plan {
         let mut dice = Dice::new(seed, "plan");
         let drawn = 3 + dice.index(4);
         let count = nodes.unwrap_or(drawn);
-        let names = (0..count).map(|node| format!("10.0.0.{}:7000", node + 1)).collect();
+        let names: Vec<String> = (0..count).map(|node| format!("10.0.0.{}:7000", node + 1)).collect();
         let ids = (0..8 + dice.below(17)).map(|_| dice.draw()).collect();
         let kinds: Vec<Kind> = KINDS.into_iter().filter(|_| dice.chance(550_000)).collect();
         let wide = dice.chance(250_000);
@@ -99,12 +104,18 @@ impl Plan {
             stall_ppm: ppm(&mut dice, 5_000),
             ..DiskConfig::default()
         };
+        let settings = Settings {
+            contacts: names[..2].to_vec(),
+            partition: if dice.chance(300_000) { PartitionPolicy::KeepBoth } else { PartitionPolicy::KeepMajority },
+            idle_timeout: Duration::from_secs(if dice.coin() { 8 } else { 600 }),
+        };
         let late = if dice.coin() { Duration::ZERO } else { dice.between(Duration::from_secs(5), Duration::from_secs(20)) };
         Self {
             names,
             ids,
             clients: 3 + dice.index(4),
             think: dice.between(Duration::from_millis(50), Duration::from_millis(300)),
+            settings,
             kinds,
             between: dice.between(Duration::from_millis(500), Duration::from_secs(4)),
             late_start: Moment::from_secs(1) + late,

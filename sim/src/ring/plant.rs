@@ -54,7 +54,13 @@ pub const PLANTS: &[Plant] = &[
         breaks: Invariant::Owners,
         seeds: 40,
     },
-    Plant { name: "hearsay", bug: Bug::Membership(MembershipPlant::Hearsay), breaks: Invariant::Resurrection, seeds: 20 },
+    Plant { name: "hearsay", bug: Bug::Membership(MembershipPlant::HearsayResurrects), breaks: Invariant::Resurrection, seeds: 20 },
+    Plant {
+        name: "no-lag-guard",
+        bug: Bug::Membership(MembershipPlant::NoLagGuard),
+        breaks: Invariant::Frozen,
+        seeds: 40,
+    },
     Plant {
         name: "forgotten-stream",
         bug: Bug::Machine(MachinePlant::ForgottenStream),

@@ -121,7 +121,7 @@ impl Run {
             drift_ppm: 200,
             timer_slack: Duration::from_micros(300),
         };
-        let subject = RingSubject::new(&plan.names, bug, seed);
+        let subject = RingSubject::new(&plan.names, plan.settings.clone(), bug, seed);
         Self {
             world: World::new(subject, config, seed, trace),
             faults: Faults::new(&plan, seed),
@@ -259,8 +259,9 @@ impl Run {
         let unix_seconds = WALL_SECONDS + now.as_nanos() as i64 / 1_000_000_000;
         let wall = WallClock { at: self.world.clock(node), unix_seconds };
         self.world.command(node, Duration::ZERO, Ask::Wall(wall));
-        for contact in (0..2).filter(|contact| *contact != node) {
-            let host = self.plan.names[contact].clone();
+        if node + 1 == self.nodes() {
+            // A further contact by command, besides those of the settings.
+            let host = self.plan.names[node - 1].clone();
             self.world.command(node, Duration::from_millis(1), Ask::Join(host));
         }
     }

@@ -9,7 +9,7 @@ use trefoil_core::link::LinkConfig;
 use trefoil_core::ring::actor::{Output, Stage};
 use trefoil_core::ring::actors::{ActorsConfig, ActorsEvent};
 use trefoil_core::ring::directory::{DirectoryConfig, DirectoryEvent};
-use trefoil_core::ring::membership::{MembershipConfig, MembershipEvent};
+use trefoil_core::ring::membership::{MembershipConfig, MembershipEvent, PartitionPolicy};
 use trefoil_core::ring::node::{Ring, RingCommand, RingConfig, RingEvent, RingRefused};
 use trefoil_core::ring::placement::{PlacementConfig, Structure};
 use trefoil_core::status::Code;
@@ -58,6 +58,17 @@ pub struct ViewNews {
     pub up: bool,
 }
 
+/// What is drawn for the rings of a run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Host strings every node is given to find the others.
+    pub contacts: Vec<String>,
+    /// What the smaller side of a partition does.
+    pub partition: PartitionPolicy,
+    /// An actor nobody calls is let go after this time.
+    pub idle_timeout: Duration,
+}
+
 struct Life {
     stage: Stage<Counters>,
     output: Output,
@@ -80,15 +91,16 @@ pub struct RingSubject {
     /// What was exercised.
     pub coverage: Coverage,
     names: Vec<String>,
+    settings: Settings,
     bug: Option<Bug>,
     lives: Vec<Option<Life>>,
     dice: Dice,
 }
 
 impl RingSubject {
-    /// Rings of these names with a bug, or none.
+    /// Rings of these names and settings, with a bug or none.
     #[must_use]
-    pub fn new(names: &[String], bug: Option<Bug>, seed: u64) -> Self {
+    pub fn new(names: &[String], settings: Settings, bug: Option<Bug>, seed: u64) -> Self {
         Self {
             answers: Vec::new(),
             news: Vec::new(),
@@ -96,6 +108,7 @@ impl RingSubject {
             verdicts: Vec::new(),
             coverage: Coverage::default(),
             names: names.to_vec(),
+            settings,
             bug,
             lives: names.iter().map(|_| None).collect(),
             dice: Dice::new(seed, "subject"),
@@ -155,8 +168,18 @@ impl RingSubject {
     }
 }
 
-fn ring_config(birth: &Birth<'_>) -> RingConfig {
-    let membership = MembershipConfig { host: birth.name.into(), seed: birth.boot, ..MembershipConfig::lan() };
+fn ring_config(birth: &Birth<'_>, settings: &Settings) -> RingConfig {
+    let membership = MembershipConfig {
+        host: birth.name.into(),
+        incarnation: birth.incarnation,
+        seeds: settings.contacts.clone(),
+        partition: settings.partition,
+        hosts_max: 32,
+        candidates_max: 32,
+        calls_max: 256,
+        seed: birth.boot,
+        ..MembershipConfig::lan()
+    };
     let directory = DirectoryConfig {
         host: birth.name.into(),
         ids_max: 4_096,
@@ -175,12 +198,12 @@ fn ring_config(birth: &Birth<'_>) -> RingConfig {
         actors_max: 256,
         snapshot_records: 16,
         dedupe_ids: 1_024,
-        idle_timeout: Duration::from_secs(8),
+        idle_timeout: settings.idle_timeout,
         idle_snapshot_records: 4,
         ..ActorsConfig::default()
     };
     let placement = PlacementConfig { slots_log2: 8, hosts_max: 16, structure: Structure::Direct, weights: 0 };
-    RingConfig { membership, directory, actors, placement }
+    RingConfig { membership, directory, actors, placement, weights: Vec::new() }
 }
 
 impl Subject for RingSubject {
@@ -196,7 +219,7 @@ impl Subject for RingSubject {
             numbers: Vec::new(),
             view: Vec::new(),
         });
-        let mut ring = match Ring::new(ring_config(birth)) {
+        let mut ring = match Ring::new(ring_config(birth, &self.settings)) {
             Ok(ring) => ring,
             Err(error) => unreachable!("the settings of the simulator hold: {error}"),
         };
@@ -206,7 +229,7 @@ impl Subject for RingSubject {
             Some(Bug::Machine(plant)) => between = plant,
             Some(Bug::Actors(plant)) => actors.plant(plant),
             Some(Bug::Directory(plant)) => directory.plant(Some(plant)),
-            Some(Bug::Membership(plant)) => membership.plant(Some(plant)),
+            Some(Bug::Membership(plant)) => membership.plant(plant),
             Some(Bug::Store(_)) | None => {}
         }
         let config = EngineConfig {

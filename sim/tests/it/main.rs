@@ -1,3 +1,8 @@
-//! The simulator under test: its world with a toy machine, and its checkers against planted bugs.
+//! The simulator under test: its world with a toy machine, its rings, and its checkers against planted
+//! bugs. A checker that never failed proves nothing.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod plants;
+mod rings;
 mod toy;

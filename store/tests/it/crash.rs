@@ -30,13 +30,26 @@ struct Disk {
 
 impl Disk {
     fn new(bytes: Vec<u8>, fails_at: u64, kind: io::ErrorKind, torn: bool) -> Self {
-        let image = Image { synced: bytes.clone(), written: bytes, operations: 0 };
-        Self { image: Arc::new(Mutex::new(image)), fails_at, kind, torn }
+        let image = Image {
+            synced: bytes.clone(),
+            written: bytes,
+            operations: 0,
+        };
+        Self {
+            image: Arc::new(Mutex::new(image)),
+            fails_at,
+            kind,
+            torn,
+        }
     }
 
     fn count(&self, image: &mut Image) -> io::Result<()> {
         image.operations += 1;
-        if image.operations >= self.fails_at { Err(self.kind.into()) } else { Ok(()) }
+        if image.operations >= self.fails_at {
+            Err(self.kind.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// What is left after the machine has crashed.
@@ -53,7 +66,12 @@ impl StorageBackend for Disk {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let image = self.image.lock().unwrap();
         let at = offset as usize;
-        out.copy_from_slice(image.written.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        out.copy_from_slice(
+            image
+                .written
+                .get(at..at + out.len())
+                .ok_or(io::ErrorKind::UnexpectedEof)?,
+        );
         Ok(())
     }
 
@@ -91,23 +109,42 @@ impl StorageBackend for Disk {
 /// Appends to three logs in turn until the disk fails; returns what was acknowledged in each.
 fn work(disk: &Disk) -> [u64; 3] {
     let mut acknowledged = [0; 3];
-    let Ok(store) = Store::with_backend(disk.clone(), StoreOptions::default()) else { return acknowledged };
+    let Ok(store) = Store::with_backend(disk.clone(), StoreOptions::default()) else {
+        return acknowledged;
+    };
     let mut session = store.session("a");
     for log in 0..3_u8 {
-        if !matches!(session.run(Op::Fence { log: &[log], term: 1, owner: A }), Completion::Tail { .. }) {
+        if !matches!(
+            session.run(Op::Fence {
+                log: &[log],
+                term: 1,
+                owner: A
+            }),
+            Completion::Tail { .. }
+        ) {
             return acknowledged;
         }
     }
     for round in 0..12_u64 {
         for log in 0..3_u8 {
             let payload = [log; 100];
-            let op = Op::Append { log: &[log], term: 1, owner: A, expected: round, payload: &payload };
+            let op = Op::Append {
+                log: &[log],
+                term: 1,
+                owner: A,
+                expected: round,
+                payload: &payload,
+            };
             match session.run(op) {
                 Completion::Durable { sequence } => acknowledged[usize::from(log)] = sequence + 1,
                 Completion::Unknown => {
                     assert!(store.failure().is_some(), "a store that failed says why");
                     let after = session.run(Op::Tail { log: &[log] });
-                    assert_eq!(after, Completion::Unknown, "a store that failed once does nothing more");
+                    assert_eq!(
+                        after,
+                        Completion::Unknown,
+                        "a store that failed once does nothing more"
+                    );
                     return acknowledged;
                 }
                 other => panic!("{other:?}"),
@@ -124,14 +161,30 @@ fn verify(bytes: Vec<u8>, acknowledged: [u64; 3], at: u64) {
     let mut session = store.session("a");
     for (log, count) in acknowledged.into_iter().enumerate() {
         let log = [log as u8];
-        let Completion::Tail { next, .. } = session.run(Op::Tail { log: &log }) else { panic!() };
-        assert!(next >= count, "crash at {at}: {count} were acknowledged, {next} are there");
-        assert!(next <= count + 1, "crash at {at}: one at most was in flight");
-        let Completion::Records(run) = session.run(Op::Read { log: &log, from: 0, bytes_max: u32::MAX }) else {
+        let Completion::Tail { next, .. } = session.run(Op::Tail { log: &log }) else {
+            panic!()
+        };
+        assert!(
+            next >= count,
+            "crash at {at}: {count} were acknowledged, {next} are there"
+        );
+        assert!(
+            next <= count + 1,
+            "crash at {at}: one at most was in flight"
+        );
+        let Completion::Records(run) = session.run(Op::Read {
+            log: &log,
+            from: 0,
+            bytes_max: u32::MAX,
+        }) else {
             panic!()
         };
         assert_eq!(Records(&run).iter().count() as u64, next, "crash at {at}");
-        assert!(Records(&run).iter().all(|(_, payload)| payload == [log[0]; 100]));
+        assert!(
+            Records(&run)
+                .iter()
+                .all(|(_, payload)| payload == [log[0]; 100])
+        );
     }
 }
 

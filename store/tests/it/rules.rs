@@ -17,16 +17,33 @@ fn store() -> Store {
 }
 
 fn fence(session: &mut Session, term: u64, owner: OwnerId) -> Completion<Vec<u8>> {
-    session.run(Op::Fence { log: LOG, term, owner })
+    session.run(Op::Fence {
+        log: LOG,
+        term,
+        owner,
+    })
 }
 
 fn append(session: &mut Session, term: u64, owner: OwnerId, expected: u64) -> Completion<Vec<u8>> {
-    session.run(Op::Append { log: LOG, term, owner, expected, payload: &expected.to_le_bytes() })
+    session.run(Op::Append {
+        log: LOG,
+        term,
+        owner,
+        expected,
+        payload: &expected.to_le_bytes(),
+    })
 }
 
 fn read(session: &mut Session, from: u64, bytes_max: u32) -> Vec<(u64, Vec<u8>)> {
-    match session.run(Op::Read { log: LOG, from, bytes_max }) {
-        Completion::Records(bytes) => Records(&bytes).iter().map(|(n, payload)| (n, payload.to_vec())).collect(),
+    match session.run(Op::Read {
+        log: LOG,
+        from,
+        bytes_max,
+    }) {
+        Completion::Records(bytes) => Records(&bytes)
+            .iter()
+            .map(|(n, payload)| (n, payload.to_vec()))
+            .collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -34,7 +51,12 @@ fn read(session: &mut Session, from: u64, bytes_max: u32) -> Vec<(u64, Vec<u8>)>
 #[test]
 fn a_log_that_does_not_exist_is_empty_and_stays_so() {
     let mut session = store().session("a");
-    let nothing = Completion::Tail { term: 0, owner: OwnerId(0), first: 0, next: 0 };
+    let nothing = Completion::Tail {
+        term: 0,
+        owner: OwnerId(0),
+        first: 0,
+        next: 0,
+    };
     assert_eq!(session.run(Op::Tail { log: LOG }), nothing);
     assert_eq!(read(&mut session, 0, 1_000), []);
     assert_eq!(session.run(Op::Tail { log: LOG }), nothing);
@@ -45,12 +67,28 @@ fn append_needs_the_term_the_owner_and_the_number() {
     let store = store();
     let (mut a, mut b) = (store.session("a"), store.session("b"));
     assert_eq!(append(&mut a, 1, A, 0), Completion::Fenced { term: 0 });
-    assert_eq!(fence(&mut a, 1, A), Completion::Tail { term: 1, owner: A, first: 0, next: 0 });
+    assert_eq!(
+        fence(&mut a, 1, A),
+        Completion::Tail {
+            term: 1,
+            owner: A,
+            first: 0,
+            next: 0
+        }
+    );
     assert_eq!(append(&mut a, 1, A, 0), Completion::Durable { sequence: 0 });
     assert_eq!(append(&mut a, 1, A, 0), Completion::Conflict { current: 1 });
     assert_eq!(append(&mut b, 1, B, 1), Completion::Fenced { term: 1 });
     assert_eq!(fence(&mut b, 1, B), Completion::Fenced { term: 1 });
-    assert_eq!(fence(&mut b, 2, B), Completion::Tail { term: 2, owner: B, first: 0, next: 1 });
+    assert_eq!(
+        fence(&mut b, 2, B),
+        Completion::Tail {
+            term: 2,
+            owner: B,
+            first: 0,
+            next: 1
+        }
+    );
     assert_eq!(append(&mut a, 1, A, 1), Completion::Fenced { term: 2 });
     assert_eq!(append(&mut b, 2, B, 1), Completion::Durable { sequence: 1 });
 }
@@ -59,7 +97,15 @@ fn append_needs_the_term_the_owner_and_the_number() {
 fn the_same_owner_may_raise_the_same_fence_again() {
     let mut session = store().session("a");
     fence(&mut session, 3, A);
-    assert_eq!(fence(&mut session, 3, A), Completion::Tail { term: 3, owner: A, first: 0, next: 0 });
+    assert_eq!(
+        fence(&mut session, 3, A),
+        Completion::Tail {
+            term: 3,
+            owner: A,
+            first: 0,
+            next: 0
+        }
+    );
     assert_eq!(fence(&mut session, 2, A), Completion::Fenced { term: 3 });
 }
 
@@ -71,7 +117,10 @@ fn reads_give_as_many_as_fit_and_at_least_one() {
         append(&mut session, 1, A, n);
     }
     assert_eq!(read(&mut session, 0, 1_000_000).len(), 10);
-    assert_eq!(read(&mut session, 4, 0), [(4, 4_u64.to_le_bytes().to_vec())]);
+    assert_eq!(
+        read(&mut session, 4, 0),
+        [(4, 4_u64.to_le_bytes().to_vec())]
+    );
     assert_eq!(read(&mut session, 10, 1_000), []);
     assert_eq!(read(&mut session, u64::MAX, 1_000), []);
 }
@@ -83,47 +132,123 @@ fn trim_forgets_what_is_below_and_nothing_else() {
     for n in 0..10 {
         append(&mut session, 1, A, n);
     }
-    let trim = |session: &mut Session, owner, before| session.run(Op::Trim { log: LOG, term: 1, owner, before });
+    let trim = |session: &mut Session, owner, before| {
+        session.run(Op::Trim {
+            log: LOG,
+            term: 1,
+            owner,
+            before,
+        })
+    };
     assert_eq!(trim(&mut session, B, 5), Completion::Fenced { term: 1 });
-    assert_eq!(trim(&mut session, A, 5), Completion::Durable { sequence: 5 });
-    assert_eq!(trim(&mut session, A, 2), Completion::Durable { sequence: 5 });
-    let numbers: Vec<u64> = read(&mut session, 0, 1_000).iter().map(|(n, _)| *n).collect();
+    assert_eq!(
+        trim(&mut session, A, 5),
+        Completion::Durable { sequence: 5 }
+    );
+    assert_eq!(
+        trim(&mut session, A, 2),
+        Completion::Durable { sequence: 5 }
+    );
+    let numbers: Vec<u64> = read(&mut session, 0, 1_000)
+        .iter()
+        .map(|(n, _)| *n)
+        .collect();
     assert_eq!(numbers, [5, 6, 7, 8, 9]);
-    assert_eq!(trim(&mut session, A, 99), Completion::Durable { sequence: 10 });
-    assert_eq!(append(&mut session, 1, A, 10), Completion::Durable { sequence: 10 });
+    assert_eq!(
+        trim(&mut session, A, 99),
+        Completion::Durable { sequence: 10 }
+    );
+    assert_eq!(
+        append(&mut session, 1, A, 10),
+        Completion::Durable { sequence: 10 }
+    );
 }
 
 #[test]
 fn a_sealed_log_takes_nothing_from_anybody() {
     let mut session = store().session("a");
     fence(&mut session, 1, A);
-    assert_eq!(session.run(Op::Seal { log: LOG, term: 1, owner: B }), Completion::Fenced { term: 1 });
-    assert_eq!(session.run(Op::Seal { log: LOG, term: 1, owner: A }), Completion::Durable { sequence: 0 });
-    assert_eq!(append(&mut session, 1, A, 0), Completion::Fenced { term: u64::MAX });
-    assert_eq!(fence(&mut session, u64::MAX, A), Completion::Fenced { term: u64::MAX });
+    assert_eq!(
+        session.run(Op::Seal {
+            log: LOG,
+            term: 1,
+            owner: B
+        }),
+        Completion::Fenced { term: 1 }
+    );
+    assert_eq!(
+        session.run(Op::Seal {
+            log: LOG,
+            term: 1,
+            owner: A
+        }),
+        Completion::Durable { sequence: 0 }
+    );
+    assert_eq!(
+        append(&mut session, 1, A, 0),
+        Completion::Fenced { term: u64::MAX }
+    );
+    assert_eq!(
+        fence(&mut session, u64::MAX, A),
+        Completion::Fenced { term: u64::MAX }
+    );
 }
 
 #[test]
 fn the_catalog_compares_revisions_and_raises_its_fence() {
     let mut session = store().session("a");
-    let mut cas = |fence, revision, value: &[u8]| session.run(Op::Cas { key: b"k", fence, revision, value });
+    let mut cas = |fence, revision, value: &[u8]| {
+        session.run(Op::Cas {
+            key: b"k",
+            fence,
+            revision,
+            value,
+        })
+    };
     assert_eq!(cas(5, 0, b"one"), Completion::Durable { sequence: 1 });
     assert_eq!(cas(5, 0, b"two"), Completion::Conflict { current: 1 });
     assert_eq!(cas(4, 1, b"two"), Completion::Fenced { term: 5 });
     assert_eq!(cas(6, 1, b"two"), Completion::Durable { sequence: 2 });
     assert_eq!(cas(5, 2, b"three"), Completion::Fenced { term: 6 });
-    let value = Completion::Value { revision: 2, value: b"two".to_vec() };
+    let value = Completion::Value {
+        revision: 2,
+        value: b"two".to_vec(),
+    };
     assert_eq!(session.run(Op::Load { key: b"k" }), value);
-    assert_eq!(session.run(Op::Load { key: b"none" }), Completion::Value { revision: 0, value: vec![] });
+    assert_eq!(
+        session.run(Op::Load { key: b"none" }),
+        Completion::Value {
+            revision: 0,
+            value: vec![]
+        }
+    );
 }
 
 #[test]
 fn a_nodes_own_state_is_its_own() {
     let store = store();
     let (mut a, mut b) = (store.session("a"), store.session("b"));
-    assert_eq!(a.run(Op::Keep { key: b"vote", value: b"x" }), Completion::Durable { sequence: 1 });
-    assert_eq!(a.run(Op::Recall { key: b"vote" }), Completion::Value { revision: 1, value: b"x".to_vec() });
-    assert_eq!(b.run(Op::Recall { key: b"vote" }), Completion::Value { revision: 0, value: vec![] });
+    assert_eq!(
+        a.run(Op::Keep {
+            key: b"vote",
+            value: b"x"
+        }),
+        Completion::Durable { sequence: 1 }
+    );
+    assert_eq!(
+        a.run(Op::Recall { key: b"vote" }),
+        Completion::Value {
+            revision: 1,
+            value: b"x".to_vec()
+        }
+    );
+    assert_eq!(
+        b.run(Op::Recall { key: b"vote" }),
+        Completion::Value {
+            revision: 0,
+            value: vec![]
+        }
+    );
     assert_eq!(store.begin_incarnation("a"), Ok(1));
     assert_eq!(store.begin_incarnation("a"), Ok(2));
     assert_eq!(store.begin_incarnation("b"), Ok(1));
@@ -132,12 +257,29 @@ fn a_nodes_own_state_is_its_own() {
 #[test]
 fn operations_of_a_session_are_carried_out_in_order() {
     let mut session = store().session("a");
-    session.submit(Op::Fence { log: LOG, term: 1, owner: A }, Tag(0)).unwrap();
+    session
+        .submit(
+            Op::Fence {
+                log: LOG,
+                term: 1,
+                owner: A,
+            },
+            Tag(0),
+        )
+        .unwrap();
     for n in 0..100 {
         let payload = n.to_string();
-        let op = Op::Append { log: LOG, term: 1, owner: A, expected: n, payload: payload.as_bytes() };
+        let op = Op::Append {
+            log: LOG,
+            term: 1,
+            owner: A,
+            expected: n,
+            payload: payload.as_bytes(),
+        };
         session.submit(op, Tag(2 * n + 1)).unwrap();
-        session.submit(Op::Tail { log: LOG }, Tag(2 * n + 2)).unwrap();
+        session
+            .submit(Op::Tail { log: LOG }, Tag(2 * n + 2))
+            .unwrap();
     }
     let mut cx = Context::from_waker(Waker::noop());
     let mut heard = Vec::new();
@@ -160,7 +302,11 @@ fn operations_of_a_session_are_carried_out_in_order() {
 
 #[test]
 fn too_many_operations_in_flight_are_refused() {
-    let store = Store::in_memory(StoreOptions { in_flight_max: 4, ..StoreOptions::default() }).unwrap();
+    let store = Store::in_memory(StoreOptions {
+        in_flight_max: 4,
+        ..StoreOptions::default()
+    })
+    .unwrap();
     let mut session = store.session("a");
     for n in 0..4 {
         assert_eq!(session.submit(Op::Tail { log: LOG }, Tag(n)), Ok(()));
@@ -193,8 +339,16 @@ fn two_owners_who_race_never_both_append() {
                 };
                 for expected in next..next + 5 {
                     let payload = owner.0.to_le_bytes();
-                    match session.run(Op::Append { log: LOG, term, owner, expected, payload: &payload }) {
-                        Completion::Durable { sequence } => assert!(written.insert(sequence, ()).is_none()),
+                    match session.run(Op::Append {
+                        log: LOG,
+                        term,
+                        owner,
+                        expected,
+                        payload: &payload,
+                    }) {
+                        Completion::Durable { sequence } => {
+                            assert!(written.insert(sequence, ()).is_none())
+                        }
                         Completion::Fenced { .. } => break,
                         other => panic!("{other:?}"),
                     }
@@ -210,7 +364,10 @@ fn two_owners_who_race_never_both_append() {
     for (number, payload) in records {
         let owner = u64::from_le_bytes(payload.try_into().unwrap());
         assert!(written[owner as usize - 1].contains_key(&number));
-        assert!(!written[2 - owner as usize].contains_key(&number), "two owners were told they wrote {number}");
+        assert!(
+            !written[2 - owner as usize].contains_key(&number),
+            "two owners were told they wrote {number}"
+        );
     }
 }
 
@@ -224,21 +381,43 @@ fn what_was_written_is_there_after_a_restart() {
         for n in 0..50 {
             append(&mut session, 7, A, n);
         }
-        session.run(Op::Trim { log: LOG, term: 7, owner: A, before: 20 });
-        assert_eq!(Store::open(directory.path(), StoreOptions::default()).unwrap_err(), StoreError::InUse);
+        session.run(Op::Trim {
+            log: LOG,
+            term: 7,
+            owner: A,
+            before: 20,
+        });
+        assert_eq!(
+            Store::open(directory.path(), StoreOptions::default()).unwrap_err(),
+            StoreError::InUse
+        );
     }
     let report = Store::check(directory.path()).unwrap();
     assert!(report.is_whole(), "{report}");
     assert_eq!((report.logs, report.records), (1, 30));
     let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
     let mut session = store.session("a");
-    assert_eq!(session.run(Op::Tail { log: LOG }), Completion::Tail { term: 7, owner: A, first: 20, next: 50 });
-    assert_eq!(append(&mut session, 7, A, 50), Completion::Durable { sequence: 50 });
+    assert_eq!(
+        session.run(Op::Tail { log: LOG }),
+        Completion::Tail {
+            term: 7,
+            owner: A,
+            first: 20,
+            next: 50
+        }
+    );
+    assert_eq!(
+        append(&mut session, 7, A, 50),
+        Completion::Durable { sequence: 50 }
+    );
 }
 
 #[test]
 fn a_planted_missing_fence_lets_two_owners_append() {
-    let options = StoreOptions { plant: Some(Plant::NoFence), ..StoreOptions::default() };
+    let options = StoreOptions {
+        plant: Some(Plant::NoFence),
+        ..StoreOptions::default()
+    };
     let store = Store::in_memory(options).unwrap();
     let (mut a, mut b) = (store.session("a"), store.session("b"));
     fence(&mut a, 1, A);
@@ -251,12 +430,18 @@ fn a_planted_missing_fence_lets_two_owners_append() {
 #[test]
 fn a_planted_lost_append_is_found_by_the_check() {
     let directory = tempfile::tempdir().unwrap();
-    let options = StoreOptions { plant: Some(Plant::LostAppend), ..StoreOptions::default() };
+    let options = StoreOptions {
+        plant: Some(Plant::LostAppend),
+        ..StoreOptions::default()
+    };
     {
         let mut session = Store::open(directory.path(), options).unwrap().session("a");
         fence(&mut session, 1, A);
         for n in 0..100 {
-            assert_eq!(append(&mut session, 1, A, n), Completion::Durable { sequence: n });
+            assert_eq!(
+                append(&mut session, 1, A, n),
+                Completion::Durable { sequence: n }
+            );
         }
         assert_eq!(read(&mut session, 0, u32::MAX).len(), 98);
     }

@@ -30,7 +30,10 @@ async fn a_unary_call_goes_there_and_back() {
     client.expect_header(stream).await;
     assert_eq!(client.expect_frame(stream).await, "pong");
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.cause, end.message.as_str()), (Code::Ok, Cause::Peer, ""));
+    assert_eq!(
+        (end.code, end.cause, end.message.as_str()),
+        (Code::Ok, Cause::Peer, "")
+    );
     client.silence().await;
     server.silence().await;
 }
@@ -43,25 +46,51 @@ async fn a_call_without_a_deadline_says_none() {
     client.grpc.flush();
     let call = server.accept().await;
     assert_eq!(call.timeout, None);
-    assert_eq!(server.expect_frame(call.stream).await, "", "an empty message is a message");
+    assert_eq!(
+        server.expect_frame(call.stream).await,
+        "",
+        "an empty message is a message"
+    );
 }
 
 #[tokio::test]
 async fn metadata_travels_both_ways() {
     let (mut client, mut server, _keep) = pair(&Limits::default()).await;
-    let pairs: [(&str, &[u8]); 4] =
-        [("trefoil-node", b"a:1"), ("raw-bin", &[0, 1, 254, 255]), ("twice", b"one"), ("twice", b"two")];
+    let pairs: [(&str, &[u8]); 4] = [
+        ("trefoil-node", b"a:1"),
+        ("raw-bin", &[0, 1, 254, 255]),
+        ("twice", b"one"),
+        ("twice", b"two"),
+    ];
     let stream = client.open_with(BIDI, &pairs, None);
     client.grpc.flush();
-    let Arrival::Accepted { call, header: got, .. } = server.next().await else { panic!("no call") };
-    let mut got: Vec<_> = Header(&got).iter().map(|(k, v)| (k.to_owned(), v.to_vec())).collect();
-    let mut sent: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect();
+    let Arrival::Accepted {
+        call, header: got, ..
+    } = server.next().await
+    else {
+        panic!("no call")
+    };
+    let mut got: Vec<_> = Header(&got)
+        .iter()
+        .map(|(k, v)| (k.to_owned(), v.to_vec()))
+        .collect();
+    let mut sent: Vec<_> = pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), v.to_vec()))
+        .collect();
     got.sort();
     sent.sort();
-    assert_eq!(got, sent, "nothing of gRPC's own passes, and all of ours does");
+    assert_eq!(
+        got, sent,
+        "nothing of gRPC's own passes, and all of ours does"
+    );
 
     let answer = server.id();
-    server.grpc.bind(call, answer, Header(&header(&[("owner-bin", &[7, 0]), ("trefoil-node", b"b:2")])));
+    server.grpc.bind(
+        call,
+        answer,
+        Header(&header(&[("owner-bin", &[7, 0]), ("trefoil-node", b"b:2")])),
+    );
     server.grpc.flush();
     let got = client.expect_header(stream).await;
     assert_eq!(Header(&got).value("owner-bin"), Some(&[7, 0][..]));
@@ -76,11 +105,18 @@ async fn a_status_keeps_its_message_and_its_details() {
     client.grpc.flush();
     let call = server.accept().await;
     server.send(call.stream, b"first");
-    let status = Status { details: &[0, 8, 255], ..Status::new(Code::Aborted, "TF-R03: während – 移動 100%\n") };
+    let status = Status {
+        details: &[0, 8, 255],
+        ..Status::new(Code::Aborted, "TF-R03: während – 移動 100%\n")
+    };
     server.grpc.end(call.stream, status);
     server.grpc.flush();
     client.expect_header(stream).await;
-    assert_eq!(client.expect_frame(stream).await, "first", "what was sent before the end comes before it");
+    assert_eq!(
+        client.expect_frame(stream).await,
+        "first",
+        "what was sent before the end comes before it"
+    );
     let end = client.expect_end(stream).await;
     assert_eq!((end.code, end.cause), (Code::Aborted, Cause::Peer));
     assert_eq!(end.message, "TF-R03: während – 移動 100%\n");
@@ -109,10 +145,21 @@ async fn a_refused_call_ends_with_the_status_alone() {
     let stream = client.open(UNARY);
     client.ask(stream, b"x");
     client.grpc.flush();
-    let Arrival::Accepted { call, .. } = server.next().await else { panic!("no call") };
-    server.grpc.refuse(call, Status { details: b"why", ..Status::new(Code::ResourceExhausted, codes::BUSY) });
+    let Arrival::Accepted { call, .. } = server.next().await else {
+        panic!("no call")
+    };
+    server.grpc.refuse(
+        call,
+        Status {
+            details: b"why",
+            ..Status::new(Code::ResourceExhausted, codes::BUSY)
+        },
+    );
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.cause, end.message.as_str()), (Code::ResourceExhausted, Cause::Peer, codes::BUSY));
+    assert_eq!(
+        (end.code, end.cause, end.message.as_str()),
+        (Code::ResourceExhausted, Cause::Peer, codes::BUSY)
+    );
     assert_eq!(end.details, "why");
     server.silence().await;
     // Answers to a call that has been answered do nothing.
@@ -127,16 +174,25 @@ async fn an_unknown_method_is_unimplemented() {
     let limits = Limits::default();
     let mut client = Side::new(&limits);
     let options = trefoil_transport_tonic::GrpcOptions::default();
-    let bare =
-        trefoil_transport_tonic::Grpc::new(crate::harness::Tokio, trefoil_core::method::Methods::new(), &limits, options.clone())
+    let bare = trefoil_transport_tonic::Grpc::new(
+        crate::harness::Tokio,
+        trefoil_core::method::Methods::new(),
+        &limits,
+        options.clone(),
+    )
+    .unwrap();
+    let server =
+        trefoil_transport_tonic::Server::new(crate::harness::Tokio, bare.service(), options)
             .unwrap();
-    let server = trefoil_transport_tonic::Server::new(crate::harness::Tokio, bare.service(), options).unwrap();
     client.dial(&crate::harness::listen_with(&server).await);
     client.expect_link(LinkEvent::Up).await;
     let stream = client.open(UNARY);
     client.ask(stream, b"x");
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.message.as_str()), (Code::Unimplemented, codes::NO_METHOD));
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::Unimplemented, codes::NO_METHOD)
+    );
     // A method that is not in our own table either.
     let stream = client.open(trefoil_core::id::MethodId(999));
     assert_eq!(client.expect_end(stream).await.code, Code::Unimplemented);
@@ -150,12 +206,18 @@ async fn frames_of_both_directions_keep_their_order() {
     let mut sent = 0_u32;
     let mut got = 0_u32;
     while got < 20_000 {
-        while sent < 20_000 && sent - got < 500 && client.try_send(stream, &sent.to_le_bytes().repeat(1 + sent as usize % 50)) {
+        while sent < 20_000
+            && sent - got < 500
+            && client.try_send(stream, &sent.to_le_bytes().repeat(1 + sent as usize % 50))
+        {
             sent += 1;
         }
         match client.next().await {
             Arrival::Frame { frame, .. } => {
-                assert_eq!(frame.as_ref(), got.to_le_bytes().repeat(1 + got as usize % 50));
+                assert_eq!(
+                    frame.as_ref(),
+                    got.to_le_bytes().repeat(1 + got as usize % 50)
+                );
                 got += 1;
             }
             Arrival::Header { .. } | Arrival::Writable { .. } => {}
@@ -163,7 +225,10 @@ async fn frames_of_both_directions_keep_their_order() {
         }
     }
     client.grpc.half_close(stream);
-    assert!(!client.try_send(stream, b"more"), "nothing is sent after a half-close");
+    assert!(
+        !client.try_send(stream, b"more"),
+        "nothing is sent after a half-close"
+    );
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
 }
 
@@ -242,7 +307,11 @@ async fn an_abandoned_call_is_cancelled_at_the_peer() {
             }
             client.end(stream, Code::Cancelled, "");
             let end = server.expect_end(call.stream).await;
-            assert_eq!((end.code, end.cause), (Code::Cancelled, Cause::Peer), "half-closed {half_closed}, answered {answered}");
+            assert_eq!(
+                (end.code, end.cause),
+                (Code::Cancelled, Cause::Peer),
+                "half-closed {half_closed}, answered {answered}"
+            );
             client.silence().await;
             server.silence().await;
             assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
@@ -286,14 +355,18 @@ async fn ten_thousand_calls_leave_nothing_behind() {
         if n % 10 == 0 {
             // Abandoned at every stage.
             if n % 20 == 0 {
-                client.next_within(Duration::from_micros(u64::from(n % 700))).await;
+                client
+                    .next_within(Duration::from_micros(u64::from(n % 700)))
+                    .await;
             }
             client.end(stream, Code::Cancelled, "");
             continue;
         }
         loop {
             match client.next().await {
-                Arrival::Ended { stream: of, code, .. } if of == stream => {
+                Arrival::Ended {
+                    stream: of, code, ..
+                } if of == stream => {
                     assert_eq!(code, Code::Ok);
                     break;
                 }
@@ -302,7 +375,11 @@ async fn ten_thousand_calls_leave_nothing_behind() {
             }
         }
     }
-    assert!(client.sizes().contains("slots: 1, streams: 0, calls: 0"), "{}", client.sizes());
+    assert!(
+        client.sizes().contains("slots: 1, streams: 0, calls: 0"),
+        "{}",
+        client.sizes()
+    );
 }
 
 #[tokio::test]
@@ -318,13 +395,24 @@ async fn a_transport_that_is_dropped_ends_its_calls() {
     client.expect_header_of(&mut server, accepted).await;
     let offered = client.open(BIDI);
     client.grpc.flush();
-    let Arrival::Accepted { .. } = server.next().await else { panic!("no call") };
+    let Arrival::Accepted { .. } = server.next().await else {
+        panic!("no call")
+    };
     drop(server);
     let mut ends = 0;
     while ends < 2 {
-        if let Arrival::Ended { stream, code, message, .. } = client.next().await {
+        if let Arrival::Ended {
+            stream,
+            code,
+            message,
+            ..
+        } = client.next().await
+        {
             assert!(stream == accepted || stream == offered);
-            assert_eq!((code, message.as_ref()), (Code::Unavailable, codes::STOPPING.as_bytes()));
+            assert_eq!(
+                (code, message.as_ref()),
+                (Code::Unavailable, codes::STOPPING.as_bytes())
+            );
             ends += 1;
         }
     }
@@ -356,5 +444,7 @@ async fn the_driver_sleeps_until_something_happens_and_is_then_woken() {
     tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
     // A link of another class is a connection of its own.
     assert_ne!(LINK.0, 0);
-    client.grpc.dial(trefoil_core::id::LinkId(0), "127.0.0.1:1", Class::Bulk);
+    client
+        .grpc
+        .dial(trefoil_core::id::LinkId(0), "127.0.0.1:1", Class::Bulk);
 }

@@ -7,7 +7,9 @@ use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
-use crate::harness::{BIDI, Side, listen, pair};
+use trefoil_transport_tonic::Server;
+
+use crate::harness::{BIDI, Side, Tokio, listen, pair};
 
 fn small() -> Limits {
     Limits {
@@ -19,7 +21,7 @@ fn small() -> Limits {
     }
 }
 
-async fn pair_of(client: &Limits, server: &Limits) -> (Side, Side, trefoil_transport_tonic::Server<crate::harness::Tokio>) {
+async fn pair_of(client: &Limits, server: &Limits) -> (Side, Side, Server<Tokio>) {
     let (mut client, server) = (Side::new(client), Side::new(server));
     let (address, keep) = listen(&server).await;
     client.dial(&address);
@@ -29,7 +31,14 @@ async fn pair_of(client: &Limits, server: &Limits) -> (Side, Side, trefoil_trans
 
 #[tokio::test]
 async fn a_request_that_is_too_large_ends_the_call_on_both_sides() {
-    let (mut client, mut server, _keep) = pair_of(&small(), &Limits { frame_bytes_max: 100_000, ..small() }).await;
+    let (mut client, mut server, _keep) = pair_of(
+        &small(),
+        &Limits {
+            frame_bytes_max: 100_000,
+            ..small()
+        },
+    )
+    .await;
     let stream = client.open(BIDI);
     client.send(stream, b"fits");
     client.send(stream, &vec![1; 100_001]);
@@ -37,16 +46,29 @@ async fn a_request_that_is_too_large_ends_the_call_on_both_sides() {
     let call = server.accept().await;
     assert_eq!(server.expect_frame(call.stream).await, "fits");
     let end = server.expect_end(call.stream).await;
-    assert_eq!((end.code, end.message.as_str()), (Code::ResourceExhausted, codes::TOO_LARGE));
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::ResourceExhausted, codes::TOO_LARGE)
+    );
     client.expect_header(stream).await;
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.cause, end.message.as_str()), (Code::ResourceExhausted, Cause::Peer, codes::TOO_LARGE));
+    assert_eq!(
+        (end.code, end.cause, end.message.as_str()),
+        (Code::ResourceExhausted, Cause::Peer, codes::TOO_LARGE)
+    );
     server.silence().await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_ends_the_call_on_both_sides() {
-    let (mut client, mut server, _keep) = pair_of(&Limits { frame_bytes_max: 100_000, ..small() }, &small()).await;
+    let (mut client, mut server, _keep) = pair_of(
+        &Limits {
+            frame_bytes_max: 100_000,
+            ..small()
+        },
+        &small(),
+    )
+    .await;
     let stream = client.open(BIDI);
     client.grpc.flush();
     let call = server.accept().await;
@@ -54,7 +76,10 @@ async fn an_answer_that_is_too_large_ends_the_call_on_both_sides() {
     server.grpc.flush();
     client.expect_header(stream).await;
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.message.as_str()), (Code::ResourceExhausted, codes::TOO_LARGE));
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::ResourceExhausted, codes::TOO_LARGE)
+    );
     let end = server.expect_end(call.stream).await;
     assert_eq!((end.code, end.cause), (Code::Cancelled, Cause::Peer));
 }
@@ -64,10 +89,16 @@ async fn the_largest_message_passes_and_a_larger_one_is_not_taken() {
     let (mut client, server, _keep) = pair(&small()).await;
     tokio::spawn(server.echo());
     let stream = client.open(BIDI);
-    let large: Vec<u8> = (0..2 << 20).map(|n: u32| n as u8 ^ (n >> 8) as u8).collect();
+    let large: Vec<u8> = (0..2 << 20)
+        .map(|n: u32| n as u8 ^ (n >> 8) as u8)
+        .collect();
     client.send(stream, &large);
     client.expect_header(stream).await;
-    assert_eq!(client.expect_frame(stream).await.as_ref(), large, "more than every budget, but alone");
+    assert_eq!(
+        client.expect_frame(stream).await.as_ref(),
+        large,
+        "more than every budget, but alone"
+    );
     assert!(!client.try_send(stream, &vec![0; (2 << 20) + 1]));
     client.silence().await;
 }
@@ -93,7 +124,10 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
             None => break,
         }
     }
-    assert!(sent * 10_000 < (1 << 20) + (256 << 10) + (512 << 10), "{sent} frames are under way");
+    assert!(
+        sent * 10_000 < (1 << 20) + (256 << 10) + (512 << 10),
+        "{sent} frames are under way"
+    );
     // The server takes them all, and the sender is told.
     server.credits = true;
     for _ in 0..sent {
@@ -156,7 +190,9 @@ async fn a_peer_that_does_not_read_is_not_read() {
         match server.next_within(Duration::from_millis(60)).await {
             Some(Arrival::Accepted { call: number, .. }) => {
                 let id = server.id();
-                server.grpc.bind(number, id, trefoil_core::header::Header::EMPTY);
+                server
+                    .grpc
+                    .bind(number, id, trefoil_core::header::Header::EMPTY);
                 call = Some(id);
             }
             Some(Arrival::Frame { stream, frame }) => {
@@ -171,19 +207,22 @@ async fn a_peer_that_does_not_read_is_not_read() {
         assert!(delivered < 64 << 20, "the server reads without end");
     }
     // A window of the client's, its own queue, and what HTTP/2 holds between.
-    assert!(delivered < (1 << 20) + (256 << 10) + (512 << 10), "{delivered} bytes were answered");
+    assert!(
+        delivered < (1 << 20) + (256 << 10) + (512 << 10),
+        "{delivered} bytes were answered"
+    );
     // When the client reads again, all of it comes.
     client.credits = true;
     let mut got = 0_u64;
-    let before = delivered;
-    while got < before {
+    while got < delivered {
         match client.next_within(Duration::from_millis(20)).await {
             Some(Arrival::Frame { frame, .. }) => got += frame.len() as u64,
             Some(Arrival::Header { .. } | Arrival::Writable { .. }) => {}
             Some(other) => panic!("{other:?}"),
             None => {
-                if let Some(Arrival::Frame { stream, frame }) = server.next_within(Duration::from_millis(20)).await {
-                    delivered += frame.len() as u64;
+                if let Some(Arrival::Frame { stream, frame }) =
+                    server.next_within(Duration::from_millis(20)).await
+                {
                     server.send(stream, &frame);
                 }
             }

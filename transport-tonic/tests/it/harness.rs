@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use trefoil_core::header::{Header, HeaderWriter};
-use trefoil_core::id::{CallId, LinkId, MethodId, StreamId};
+use trefoil_core::id::{LinkId, MethodId, StreamId};
 use trefoil_core::limits::Limits;
 use trefoil_core::method::{Method, MethodDescriptor, Methods};
 use trefoil_core::status::{Cause, Code, Status};
@@ -68,9 +68,22 @@ impl Listener for Tcp {
 
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
-    for (id, path, streaming) in [(UNARY, "/test.Test/Unary", false), (BIDI, "/test.Test/Bidi", true)] {
-        let descriptor = MethodDescriptor { path, client_streaming: streaming, server_streaming: streaming };
-        methods.mount(id, Method { descriptor, class: Class::Control });
+    for (id, path, streaming) in [
+        (UNARY, "/test.Test/Unary", false),
+        (BIDI, "/test.Test/Bidi", true),
+    ] {
+        let descriptor = MethodDescriptor {
+            path,
+            client_streaming: streaming,
+            server_streaming: streaming,
+        };
+        methods.mount(
+            id,
+            Method {
+                descriptor,
+                class: Class::Control,
+            },
+        );
     }
     methods
 }
@@ -92,7 +105,13 @@ impl Side {
 
     pub(crate) fn with(limits: &Limits, options: GrpcOptions) -> Self {
         let grpc = Grpc::new(Tokio, methods(), limits, options).unwrap();
-        Self { grpc, free: Vec::new(), slots: 0, generation: 0, credits: true }
+        Self {
+            grpc,
+            free: Vec::new(),
+            slots: 0,
+            generation: 0,
+            credits: true,
+        }
     }
 
     pub(crate) fn id(&mut self) -> StreamId {
@@ -116,9 +135,15 @@ impl Side {
         self.open_with(method, &[], None)
     }
 
-    pub(crate) fn open_with(&mut self, method: MethodId, pairs: &[(&str, &[u8])], timeout: Option<Duration>) -> StreamId {
+    pub(crate) fn open_with(
+        &mut self,
+        method: MethodId,
+        pairs: &[(&str, &[u8])],
+        timeout: Option<Duration>,
+    ) -> StreamId {
         let id = self.id();
-        self.grpc.open(id, LINK, method, Header(&header(pairs)), timeout);
+        self.grpc
+            .open(id, LINK, method, Header(&header(pairs)), timeout);
         id
     }
 
@@ -155,7 +180,9 @@ impl Side {
 
     pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<Arrival<Bytes>> {
         self.grpc.flush();
-        let arrival = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.grpc.poll(cx))).await.ok()?;
+        let arrival = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.grpc.poll(cx)))
+            .await
+            .ok()?;
         if let Arrival::Frame { stream, frame } = &arrival
             && self.credits
         {
@@ -176,10 +203,19 @@ impl Side {
     /// Accepts the next call.
     pub(crate) async fn accept(&mut self) -> Accepted {
         match self.next().await {
-            Arrival::Accepted { call, method, header, timeout } => {
+            Arrival::Accepted {
+                call,
+                method,
+                timeout,
+                ..
+            } => {
                 let stream = self.id();
                 self.grpc.bind(call, stream, Header::EMPTY);
-                Accepted { call, stream, method, header, timeout }
+                Accepted {
+                    stream,
+                    method,
+                    timeout,
+                }
             }
             other => panic!("{other:?} instead of a call"),
         }
@@ -208,16 +244,28 @@ impl Side {
 
     pub(crate) async fn expect_link(&mut self, event: LinkEvent) {
         match self.next().await {
-            Arrival::Link { link: LINK, event: of } if of == event => {}
+            Arrival::Link {
+                link: LINK,
+                event: of,
+            } if of == event => {}
             other => panic!("{other:?} instead of {event:?}"),
         }
     }
 
     pub(crate) async fn expect_end(&mut self, stream: StreamId) -> End {
         match self.next().await {
-            Arrival::Ended { stream: of, code, cause, message, details } if of == stream => {
-                End { code, cause, message: String::from_utf8(message.to_vec()).unwrap(), details }
-            }
+            Arrival::Ended {
+                stream: of,
+                code,
+                cause,
+                message,
+                details,
+            } if of == stream => End {
+                code,
+                cause,
+                message: String::from_utf8(message.to_vec()).unwrap(),
+                details,
+            },
             other => panic!("{other:?} instead of an end"),
         }
     }
@@ -234,7 +282,12 @@ impl Side {
         loop {
             self.grpc.flush();
             match std::future::poll_fn(|cx| self.grpc.poll(cx)).await {
-                Arrival::Accepted { call, method, header, .. } => {
+                Arrival::Accepted {
+                    call,
+                    method,
+                    header,
+                    ..
+                } => {
                     let stream = self.id();
                     self.grpc.bind(call, stream, Header(&header));
                     if method == UNARY {
@@ -271,11 +324,8 @@ impl Side {
 
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    #[expect(dead_code, reason = "shown when a test fails")]
-    pub(crate) call: CallId,
     pub(crate) stream: StreamId,
     pub(crate) method: MethodId,
-    pub(crate) header: Bytes,
     pub(crate) timeout: Option<Duration>,
 }
 

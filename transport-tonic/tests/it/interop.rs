@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
-use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+use trefoil_core::transport::{LinkEvent, Transport};
 
 use crate::harness::{BIDI, Side, UNARY, listen};
 
@@ -49,7 +49,11 @@ impl Decoder for Raw {
 }
 
 pub(crate) async fn channel(address: &str) -> tonic::client::Grpc<Channel> {
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel = Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
     grpc
@@ -58,23 +62,60 @@ pub(crate) async fn channel(address: &str) -> tonic::client::Grpc<Channel> {
 async fn talk(address: &str) {
     let mut grpc = channel(address).await;
     let mut request = Request::new(Bytes::from_static(b"hello"));
-    request.metadata_mut().insert("plain", "text".parse().unwrap());
-    request.metadata_mut().insert_bin("raw-bin", tonic::metadata::MetadataValue::from_bytes(&[0, 255]));
-    let answer = grpc.unary(request, http::uri::PathAndQuery::from_static("/test.Test/Unary"), Raw).await.unwrap();
+    request
+        .metadata_mut()
+        .insert("plain", "text".parse().unwrap());
+    request.metadata_mut().insert_bin(
+        "raw-bin",
+        tonic::metadata::MetadataValue::from_bytes(&[0, 255]),
+    );
+    let answer = grpc
+        .unary(
+            request,
+            http::uri::PathAndQuery::from_static("/test.Test/Unary"),
+            Raw,
+        )
+        .await
+        .unwrap();
     assert_eq!(answer.metadata().get("plain").unwrap(), "text");
-    assert_eq!(answer.metadata().get_bin("raw-bin").unwrap().to_bytes().unwrap().as_ref(), [0, 255]);
+    assert_eq!(
+        answer
+            .metadata()
+            .get_bin("raw-bin")
+            .unwrap()
+            .to_bytes()
+            .unwrap()
+            .as_ref(),
+        [0, 255]
+    );
     assert_eq!(answer.into_inner(), "hello");
 
     grpc.ready().await.unwrap();
-    let frames: Vec<Bytes> = (0..1_000_u32).map(|n| Bytes::from(n.to_le_bytes().repeat(n as usize % 40))).collect();
+    let frames: Vec<Bytes> = (0..1_000_u32)
+        .map(|n| Bytes::from(n.to_le_bytes().repeat(n as usize % 40)))
+        .collect();
     let request = Request::new(tokio_stream::iter(frames.clone()));
-    let answer = grpc.streaming(request, http::uri::PathAndQuery::from_static("/test.Test/Bidi"), Raw).await.unwrap();
+    let answer = grpc
+        .streaming(
+            request,
+            http::uri::PathAndQuery::from_static("/test.Test/Bidi"),
+            Raw,
+        )
+        .await
+        .unwrap();
     let got: Vec<Bytes> = answer.into_inner().map(Result::unwrap).collect().await;
     assert_eq!(got, frames);
 
     grpc.ready().await.unwrap();
     let request = Request::new(Bytes::new());
-    let error = grpc.unary(request, http::uri::PathAndQuery::from_static("/test.Test/Nothing"), Raw).await.unwrap_err();
+    let error = grpc
+        .unary(
+            request,
+            http::uri::PathAndQuery::from_static("/test.Test/Nothing"),
+            Raw,
+        )
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), tonic::Code::Unimplemented);
     assert!(error.message().starts_with("TF-C08"));
 }
@@ -97,7 +138,11 @@ async fn the_service_mounts_on_tonics_own_server() {
     let routes = tonic::service::Routes::from(axum::Router::new().fallback_service(service));
     tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming).await.unwrap();
+        tonic::transport::Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(incoming)
+            .await
+            .unwrap();
     });
     talk(&address).await;
 }
@@ -111,17 +156,28 @@ async fn a_client_of_tonics_that_goes_away_is_noticed_on_its_own_server_too() {
     let routes = tonic::service::Routes::from(axum::Router::new().fallback_service(service));
     tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming).await.unwrap();
+        tonic::transport::Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(incoming)
+            .await
+            .unwrap();
     });
     let mut grpc = channel(&address).await;
-    let mut request = Request::new(tokio_stream::pending::<Bytes>());
+    let mut request = Request::new(tokio_stream::empty::<Bytes>());
     request.set_timeout(Duration::from_secs(3));
     let call = tokio::spawn(async move {
-        grpc.streaming(request, http::uri::PathAndQuery::from_static("/test.Test/Bidi"), Raw).await.map(drop)
+        grpc.streaming(
+            request,
+            http::uri::PathAndQuery::from_static("/test.Test/Bidi"),
+            Raw,
+        )
+        .await
+        .map(drop)
     });
     let accepted = server.accept().await;
     assert!(accepted.timeout.unwrap() <= Duration::from_secs(3));
     server.grpc.flush();
+    server.expect_half_close(accepted.stream).await;
     call.await.unwrap().unwrap();
     let end = server.expect_end(accepted.stream).await;
     assert_eq!((end.code, end.cause), (Code::Cancelled, Cause::Peer));
@@ -137,20 +193,32 @@ impl Service<Request<Streaming<Bytes>>> for Plain {
     type Response = Response<Frames>;
     type Error = Status;
     type Future = BoxFuture<Self::Response, Status>;
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Status>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Status>> {
         std::task::Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         Box::pin(async move {
             let (metadata, _, frames) = request.into_parts();
             if metadata.contains_key("refuse") {
-                return Err(Status::with_details(tonic::Code::DataLoss, "nein: größer", Bytes::from_static(b"d")));
+                return Err(Status::with_details(
+                    tonic::Code::DataLoss,
+                    "nein: größer",
+                    Bytes::from_static(b"d"),
+                ));
             }
-            let mut answer: Response<Frames> = Response::new(Box::pin(frames.map(|frame| match frame {
-                Ok(frame) if frame.starts_with(b"!") => Err(Status::out_of_range("the peer's own word")),
-                other => other,
-            })));
-            answer.metadata_mut().insert("seen", metadata.get("trefoil-node").cloned().unwrap());
+            let mut answer: Response<Frames> =
+                Response::new(Box::pin(frames.map(|frame| match frame {
+                    Ok(frame) if frame.starts_with(b"!") => {
+                        Err(Status::out_of_range("the peer's own word"))
+                    }
+                    other => other,
+                })));
+            answer
+                .metadata_mut()
+                .insert("seen", metadata.get("trefoil-node").cloned().unwrap());
             Ok(answer)
         })
     }
@@ -164,7 +232,10 @@ where
     type Response = http::Response<tonic::body::Body>;
     type Error = std::convert::Infallible;
     type Future = BoxFuture<Self::Response, Self::Error>;
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
         std::task::Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
@@ -182,21 +253,32 @@ async fn we_call_a_plain_tonic_server() {
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        tonic::transport::Server::builder().add_service(Plain).serve_with_incoming(incoming).await.unwrap();
+        tonic::transport::Server::builder()
+            .add_service(Plain)
+            .serve_with_incoming(incoming)
+            .await
+            .unwrap();
     });
     let mut client = Side::new(&Limits::default());
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
 
-    let stream = client.open_with(BIDI, &[("trefoil-node", b"me")], Some(Duration::from_secs(9)));
+    let stream = client.open_with(
+        BIDI,
+        &[("trefoil-node", b"me")],
+        Some(Duration::from_secs(9)),
+    );
     client.grpc.flush();
     let header = client.expect_header(stream).await;
-    assert_eq!(trefoil_core::header::Header(&header).text("seen"), Some("me"));
+    assert_eq!(
+        trefoil_core::header::Header(&header).text("seen"),
+        Some("me")
+    );
     for n in 0..100_u8 {
-        client.send(stream, &[n; 100]);
+        client.send(stream, &[n | 0x80; 100]);
     }
     for n in 0..100_u8 {
-        assert_eq!(client.expect_frame(stream).await.as_ref(), [n; 100]);
+        assert_eq!(client.expect_frame(stream).await.as_ref(), [n | 0x80; 100]);
     }
     client.grpc.half_close(stream);
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
@@ -204,13 +286,24 @@ async fn we_call_a_plain_tonic_server() {
     let stream = client.open_with(UNARY, &[("refuse", b"yes")], None);
     client.ask(stream, b"x");
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.cause, end.message.as_str()), (Code::DataLoss, Cause::Peer, "nein: größer"));
+    assert_eq!(
+        (end.code, end.cause, end.message.as_str()),
+        (Code::DataLoss, Cause::Peer, "nein: größer")
+    );
     assert_eq!(end.details, "d");
 
     let stream = client.open_with(BIDI, &[("trefoil-node", b"me")], None);
     client.send(stream, b"!");
     client.expect_header(stream).await;
     let end = client.expect_end(stream).await;
-    assert_eq!((end.code, end.message.as_str()), (Code::OutOfRange, "the peer's own word"));
-    assert!(matches!(client.next_within(Duration::from_millis(100)).await, None::<Arrival<Bytes>>));
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::OutOfRange, "the peer's own word")
+    );
+    assert!(
+        client
+            .next_within(Duration::from_millis(100))
+            .await
+            .is_none()
+    );
 }

@@ -13,7 +13,7 @@ pub struct DirectoryConfig {
     pub host: String,
     /// This node's share of the placement; the same on every node that speaks of this one.
     pub weight: Weight,
-    /// Claims kept, own and others' together, at 27 to 33 bytes each. Claims beyond it are refused
+    /// Claims kept, own and others' together, at 29 to 32 bytes each. Claims beyond it are refused
     /// and the ids are routed by placement alone: choose it above the actors of the whole cluster.
     pub ids_max: u32,
     /// Peers known at once, at some 300 bytes each. A member beyond it is refused.

@@ -161,7 +161,7 @@ impl MembershipConfig {
     /// For hosts that freeze for up to 5 s (live migration, long collections, overcommitted
     /// machines): a crash is known by all within about 10 s.
     #[must_use]
-    pub const fn patient() -> Self {
+    pub fn patient() -> Self {
         Self { hold: Duration::from_secs(6), ..Self::lan() }
     }
 

@@ -6,7 +6,7 @@
 //! they may for about a hold, while one of them still waits for suspects, and that is covered by
 //! the journals' fences, not here.
 
-use super::{Membership, MembershipEvent, OnStart};
+use super::{DownReason, Membership, MembershipEvent, Phase};
 use crate::machine::Events;
 use crate::time::Instant;
 
@@ -46,7 +46,7 @@ impl Membership {
     fn holds_lowest_name(&self) -> bool {
         let names = self.hosts.known().filter_map(|host| {
             let live = host.phase().is_live();
-            (live || self.has_failed(host)).then_some((&*host.name, live))
+            (live || matches!(host.phase(), Phase::Dead(DownReason::Failed, _))).then_some((&*host.name, live))
         });
         names.chain([(&*self.config.host, true)]).min().is_some_and(|(_, live)| live)
     }
@@ -66,14 +66,13 @@ impl Membership {
         }
     }
 
-    /// Counts again, and tells if the outcome changed.
-    pub(super) fn count_majority(&mut self, now: Instant, start: OnStart, up: &mut dyn Events<Self>) {
+    /// Counts again, and tells if the outcome changed; at the start, in any case.
+    pub(super) fn count_majority(&mut self, now: Instant, at_start: bool, up: &mut dyn Events<Self>) {
         let majority = self.counts_majority();
-        if majority == self.majority && start == OnStart::No {
-            return;
+        if majority != self.majority || at_start {
+            self.majority = majority;
+            self.majority_since = now;
+            up.event(MembershipEvent::Majority(majority));
         }
-        self.majority = majority;
-        self.majority_since = now;
-        up.event(MembershipEvent::Majority(majority));
     }
 }

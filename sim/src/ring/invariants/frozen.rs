@@ -3,6 +3,8 @@
 //! A run of its own: a calm cluster, one of whose processes freezes for a while that its timers did
 //! not see. Others may remove it, for they cannot know better; it must not remove them, since what
 //! was late was it.
+//!
+//! Planted against it: `no-lag-guard`.
 
 use std::time::Duration;
 

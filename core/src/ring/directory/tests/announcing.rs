@@ -164,6 +164,19 @@ fn a_peer_that_fell_off_the_log_is_told_everything() {
 }
 
 #[test]
+fn a_new_peer_is_told_what_changed_lately() {
+    let mut world = World::new();
+    world.claim(1);
+    world.sleep();
+    // Its request for the ids of this node may have been answered before that, and its admission
+    // here comes after.
+    let fetch = world.up(B, false);
+    world.list(&fetch, &[]);
+    let call = world.opened(B, CLAIMS);
+    assert_eq!(world.claims_in(&call), [1]);
+}
+
+#[test]
 fn no_room_for_a_call_is_a_failure_like_any_other() {
     let mut world = World::of_three();
     world.claim(1);

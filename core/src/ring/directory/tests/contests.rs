@@ -159,12 +159,7 @@ fn a_refused_batch_is_announced_again_until_it_is_taken() {
     let mut waits = vec![];
     for _ in 0..4 {
         let before = world.now;
-        loop {
-            world.sleep();
-            if world.io.opened.iter().any(|call| call.to == B && call.method == control_plane::ANNOUNCE_OWNERSHIP) {
-                break;
-            }
-        }
+        world.sleep_until_called(B, control_plane::ANNOUNCE_OWNERSHIP);
         waits.push(world.now.since(before).as_millis());
         let call = world.opened(B, control_plane::ANNOUNCE_OWNERSHIP);
         assert_eq!(world.claims_in(&call), ids);
@@ -212,9 +207,7 @@ fn more_refused_ids_than_are_remembered_are_all_announced_again() {
     world.sleep();
     let call = world.opened(B, control_plane::ANNOUNCE_OWNERSHIP);
     world.acknowledge(&call, false, "no");
-    while !world.io.opened.iter().any(|call| call.method == control_plane::ANNOUNCE_OWNERSHIP) {
-        world.sleep();
-    }
+    world.sleep_until_called(B, control_plane::ANNOUNCE_OWNERSHIP);
     let call = world.opened(B, control_plane::ANNOUNCE_OWNERSHIP);
     assert_eq!(world.claims_in(&call).len(), 50);
     assert_eq!(world.directory.counters().syncs, 1);

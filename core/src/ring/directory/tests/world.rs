@@ -138,6 +138,17 @@ impl World {
         self.now = until;
     }
 
+    /// Lets time pass until this node calls.
+    pub(super) fn sleep_until_called(&mut self, node: NodeId, method: MethodId) {
+        for _ in 0..100 {
+            if self.io.opened.iter().any(|call| call.to == node && call.method == method) {
+                return;
+            }
+            self.sleep();
+        }
+        panic!("{node:?} is never called");
+    }
+
     /// A peer calls; what it is answered, and how the call ended.
     pub(super) fn serve(&mut self, from: Option<NodeId>, method: MethodId, request: &[u8]) -> (Vec<Vec<u8>>, OwnedStatus) {
         let stream = self.io.accept();

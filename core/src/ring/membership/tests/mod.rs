@@ -1,0 +1,9 @@
+//! The membership against a scripted world, and against itself over a network.
+
+mod cluster;
+
+
+mod net;
+
+
+
