@@ -15,7 +15,7 @@ impl RawCodec {
     /// call should not pay for what pays on a long stream.
     pub(crate) fn new(streaming: bool) -> Self {
         let buffers = if streaming {
-            BufferSettings::new(32 << 10, 32 << 10)
+            BufferSettings::new(8 << 10, 32 << 10)
         } else {
             BufferSettings::new(1 << 10, 32 << 10)
         };

@@ -20,6 +20,7 @@ use trefoil_core::time::Duration;
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
 use crate::body::OutBody;
+use crate::calls::Calls;
 use crate::error::GrpcError;
 use crate::inbox::{Inbox, LinkNews, News, Offer};
 use crate::link::{self, Dial, Request};
@@ -58,9 +59,7 @@ pub struct Grpc<R: Runtime> {
     /// By number; there are two for each node ever heard of.
     links: Vec<Option<Link>>,
     attempts: u64,
-    /// Calls that wait for their stream, by number; the numbers are never used again.
-    calls: VecDeque<(CallId, Option<Offer>)>,
-    next_call: u64,
+    calls: Calls,
     /// Slots to look at in this round, and in the next.
     round: VecDeque<u32>,
     next_round: VecDeque<u32>,
@@ -127,8 +126,7 @@ impl<R: Runtime> Grpc<R> {
             inbox,
             links: Vec::new(),
             attempts: 0,
-            calls: VecDeque::new(),
-            next_call: 0,
+            calls: Calls::default(),
             round: VecDeque::new(),
             next_round: VecDeque::new(),
             burst: 0,
@@ -178,27 +176,14 @@ impl<R: Runtime> Grpc<R> {
     }
 
     fn offered(&mut self, mut offer: Offer) -> Arrival<Bytes> {
-        let call = CallId(self.next_call);
-        self.next_call += 1;
+        let (method, timeout) = (offer.method, offer.timeout);
         let header = std::mem::take(&mut offer.header);
-        let arrival = Arrival::Accepted {
-            call,
-            method: offer.method,
+        Arrival::Accepted {
+            call: self.calls.insert(offer),
+            method,
             header,
-            timeout: offer.timeout,
-        };
-        self.calls.push_back((call, Some(offer)));
-        arrival
-    }
-
-    fn take_call(&mut self, call: CallId) -> Option<Offer> {
-        let first = self.calls.front()?.0;
-        let at = usize::try_from(call.0.checked_sub(first.0)?).ok()?;
-        let offer = self.calls.get_mut(at)?.1.take();
-        while self.calls.front().is_some_and(|(_, offer)| offer.is_none()) {
-            self.calls.pop_front();
+            timeout,
         }
-        offer
     }
 
     fn link(&mut self, id: LinkId) -> Option<&mut Link> {
@@ -411,7 +396,7 @@ impl<R: Runtime> Transport for Grpc<R> {
     }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
-        let Some(offer) = self.take_call(call) else {
+        let Some(offer) = self.calls.take(call) else {
             return;
         };
         offer.pipe.accept(metadata::map(header));
@@ -426,7 +411,7 @@ impl<R: Runtime> Transport for Grpc<R> {
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
-        if let Some(offer) = self.take_call(call) {
+        if let Some(offer) = self.calls.take(call) {
             offer.pipe.refuse(tonic_status(status));
         }
     }
@@ -537,10 +522,8 @@ impl<R: Runtime> Drop for Grpc<R> {
                 stream.end(TonicStatus::unavailable(codes::STOPPING));
             }
         }
-        for (_, offer) in self.calls.drain(..) {
-            if let Some(offer) = offer {
-                offer.pipe.refuse(TonicStatus::unavailable(codes::STOPPING));
-            }
+        for offer in self.calls.drain() {
+            offer.pipe.refuse(TonicStatus::unavailable(codes::STOPPING));
         }
     }
 }

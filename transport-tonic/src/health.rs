@@ -6,10 +6,10 @@ use std::pin::Pin;
 
 use http::{Request, Response};
 use http_body::Body;
-use tonic::codegen::Service;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tower_service::Service;
 
 pub(crate) const PREFIX: &str = "/grpc.health.v1.Health/";
 

@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::{Executor, Timer};
 use tonic::Status;
-use tonic::codegen::Service;
+use tower_service::Service;
 use trefoil_core::id::LinkId;
 
 use crate::body::{InBody, OutBody, failed};

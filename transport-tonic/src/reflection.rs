@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
-use tonic::codegen::Service;
 use tonic_reflection::server::Builder;
+use tower_service::Service;
 
 use crate::body::InBody;
 use crate::error::GrpcError;

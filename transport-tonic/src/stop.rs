@@ -21,11 +21,11 @@ pub(crate) enum Level {
     Close = 2,
 }
 
-/// Raised by anyone, watched by one task.
+/// Raised by anyone, watched by a few tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     level: AtomicU8,
-    watcher: Mutex<Option<Waker>>,
+    watchers: Mutex<Vec<Waker>>,
 }
 
 impl Stop {
@@ -40,22 +40,20 @@ impl Stop {
     /// Raises the level; it never falls.
     pub(crate) fn raise(&self, level: Level) {
         self.level.fetch_max(level as u8, Ordering::SeqCst);
-        let watcher = lock(&self.watcher).take();
-        if let Some(watcher) = watcher {
+        let watchers = std::mem::take(&mut *lock(&self.watchers));
+        for watcher in watchers {
             watcher.wake();
         }
     }
 
     /// The level, with the task kept to be woken when it is raised.
     pub(crate) fn watch(&self, cx: &Context<'_>) -> Level {
-        let mut watcher = lock(&self.watcher);
-        if !watcher
-            .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()))
-        {
-            *watcher = Some(cx.waker().clone());
+        let mut watchers = lock(&self.watchers);
+        // A task's waker stays the same: there are as many as there are tasks.
+        if !watchers.iter().any(|known| known.will_wake(cx.waker())) {
+            watchers.push(cx.waker().clone());
         }
-        drop(watcher);
+        drop(watchers);
         self.level()
     }
 

@@ -31,7 +31,7 @@ impl Table {
         }
     }
 
-    /// Puts a stream into its slot, which is free or held by one that is over.
+    /// Puts a stream into its slot. One that is still there belongs to nobody any more.
     pub(crate) fn insert(&mut self, stream: Stream) -> &mut Slot {
         let slot = stream.id.slot();
         while self.slots.len() <= slot as usize {
@@ -45,7 +45,9 @@ impl Table {
             });
         }
         let slot = &mut self.slots[slot as usize];
-        slot.stream = Some(Box::new(stream));
+        if let Some(before) = slot.stream.replace(Box::new(stream)) {
+            before.end(tonic::Status::cancelled(""));
+        }
         slot
     }
 

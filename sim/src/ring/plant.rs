@@ -47,12 +47,12 @@ pub const PLANTS: &[Plant] = &[
         seeds: 20,
     },
     Plant { name: "forget-fence", bug: Bug::Actors(ActorsPlant::ForgetFence), breaks: Invariant::Journal, seeds: 20 },
-    Plant { name: "no-tie-break", bug: Bug::Directory(DirectoryPlant::NoTieBreak), breaks: Invariant::Owners, seeds: 40 },
+    Plant { name: "no-tie-break", bug: Bug::Directory(DirectoryPlant::NoTieBreak), breaks: Invariant::Owners, seeds: 120 },
     Plant {
         name: "no-anti-entropy",
         bug: Bug::Directory(DirectoryPlant::NoAntiEntropy),
         breaks: Invariant::Owners,
-        seeds: 40,
+        seeds: 60,
     },
     Plant { name: "hearsay", bug: Bug::Membership(MembershipPlant::HearsayResurrects), breaks: Invariant::Resurrection, seeds: 20 },
     Plant {

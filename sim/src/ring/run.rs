@@ -21,8 +21,9 @@ use super::plan::Plan;
 use super::plant::{Bug, Plant};
 use super::subject::{Answer, RingSubject, ViewNews};
 use crate::dice::Dice;
-use crate::disk::StorePlant;
+use crate::disk::{DiskConfig, StorePlant};
 use crate::moment::Moment;
+use crate::net::NetConfig;
 use crate::trace::Trace;
 use crate::world::{Turn, World, WorldConfig};
 
@@ -137,13 +138,14 @@ impl Run {
         }
     }
 
-    /// A run without faults, whose nodes start and whose clients do not.
+    /// A run without faults, whose nodes start and whose clients do not, in a network where every
+    /// packet takes about `latency`.
     #[must_use]
-    pub fn calm(seed: u64, options: &Options) -> Self {
+    pub fn calm(seed: u64, options: &Options, latency: Duration) -> Self {
         let drawn = Plan::draw(seed, options.nodes);
         let plan = Plan {
-            net: crate::net::NetConfig::default(),
-            disk: crate::disk::DiskConfig::default(),
+            net: NetConfig { latency_min: latency, latency_jitter: latency / 10, ..NetConfig::default() },
+            disk: DiskConfig::default(),
             late_start: Moment::ZERO,
             ..drawn
         };

@@ -200,6 +200,27 @@ async fn an_unknown_method_is_unimplemented() {
 
 #[tokio::test]
 async fn frames_of_both_directions_keep_their_order() {
+    in_order().await;
+}
+
+#[tokio::test]
+async fn many_streams_at_once() {
+    many().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tasks_on_other_threads_make_no_difference() {
+    let tests = [
+        tokio::spawn(in_order()),
+        tokio::spawn(many()),
+        tokio::spawn(many()),
+    ];
+    for test in tests {
+        test.await.unwrap();
+    }
+}
+
+async fn in_order() {
     let (mut client, server, _keep) = pair(&Limits::default()).await;
     tokio::spawn(server.echo());
     let stream = client.open(BIDI);
@@ -256,8 +277,7 @@ async fn a_caller_that_half_closed_still_hears() {
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
 }
 
-#[tokio::test]
-async fn many_streams_at_once() {
+async fn many() {
     let (mut client, server, _keep) = pair(&Limits::default()).await;
     tokio::spawn(server.echo());
     let mut open = std::collections::HashMap::new();
@@ -447,4 +467,29 @@ async fn the_driver_sleeps_until_something_happens_and_is_then_woken() {
     client
         .grpc
         .dial(trefoil_core::id::LinkId(0), "127.0.0.1:1", Class::Bulk);
+}
+
+#[tokio::test]
+async fn nothing_of_a_call_comes_before_it_was_decided() {
+    let (mut client, mut server, _keep) = pair(&Limits::default()).await;
+    let stream = client.open(BIDI);
+    client.send(stream, b"early");
+    client.grpc.flush();
+    let Arrival::Accepted { call, .. } = server.next().await else {
+        panic!("no call")
+    };
+    client.end(stream, Code::Cancelled, "");
+    server.silence().await;
+    let id = server.id();
+    server.grpc.bind(call, id, Header::EMPTY);
+    // What came first may still be told; then that it is over.
+    let end = loop {
+        match server.next().await {
+            Arrival::Frame { stream, .. } => assert_eq!(stream, id),
+            Arrival::Ended { stream, code, .. } => break (stream, code),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end, (id, Code::Cancelled));
+    server.silence().await;
 }

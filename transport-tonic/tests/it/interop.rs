@@ -307,3 +307,71 @@ async fn we_call_a_plain_tonic_server() {
             .is_none()
     );
 }
+
+/// A body of one piece, whatever it says.
+struct Piece(Option<Bytes>);
+
+impl tonic::codegen::Body for Piece {
+    type Data = Bytes;
+    type Error = Status;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        match self.0.take() {
+            Some(piece) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(piece)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_not_believed() {
+    for (piece, code, message) in [
+        (
+            &[0, 0x7f, 0xff, 0xff, 0xff, 1][..],
+            Code::ResourceExhausted,
+            "TF-C05",
+        ),
+        (&[1, 0, 0, 0, 1, 0][..], Code::Internal, ""),
+        (&[7, 0, 0, 0, 1, 0][..], Code::Internal, ""),
+    ] {
+        let mut server = Side::new(&Limits::default());
+        let (address, _keep) = listen(&server).await;
+        let mut channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        let request = http::Request::builder()
+            .method("POST")
+            .uri(format!("http://{address}/test.Test/Bidi"))
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::new(Piece(Some(Bytes::from_static(
+                piece,
+            )))))
+            .unwrap();
+        let answer = tokio::spawn(async move {
+            std::future::poll_fn(|cx| {
+                Service::<http::Request<tonic::body::Body>>::poll_ready(&mut channel, cx)
+            })
+            .await
+            .unwrap();
+            channel.call(request).await.unwrap()
+        });
+        let call = server.accept().await;
+        let end = server.expect_end(call.stream).await;
+        assert_eq!((end.code, end.cause), (code, Cause::Peer));
+        assert!(end.message.starts_with(message), "{}", end.message);
+        server.silence().await;
+        let mut body = answer.await.unwrap().into_body();
+        let trailers =
+            std::future::poll_fn(|cx| tonic::codegen::Body::poll_frame(Pin::new(&mut body), cx))
+                .await
+                .unwrap()
+                .unwrap()
+                .into_trailers()
+                .unwrap();
+        assert_eq!(trailers["grpc-status"], (code as i32).to_string());
+    }
+}

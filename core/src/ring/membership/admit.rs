@@ -108,6 +108,10 @@ impl Membership {
             return self.remind(node, lent);
         }
         let Some(slot) = self.hosts.by_node(node).or_else(|| {
+            // Who says goodbye does not come in by it.
+            if method == control_plane::CLOSING {
+                return None;
+            }
             let mut name = [0; NAME_BYTES_MAX];
             let source = lent.io.name(node).as_bytes();
             let name = name.get_mut(..source.len())?;
@@ -119,12 +123,7 @@ impl Membership {
         let host = self.hosts.at(slot);
         let restarted = host.legacy || incarnation > host.incarnation;
         match host.phase() {
-            // Who says goodbye does not come in by it.
-            Phase::Candidate | Phase::Dead(..) if method == control_plane::CLOSING => {
-                if host.phase() == Phase::Candidate {
-                    self.look_into(slot, lent);
-                }
-            }
+            Phase::Candidate | Phase::Dead(..) if method == control_plane::CLOSING => {}
             Phase::Candidate => {
                 self.admit(slot, Some(incarnation), lent);
                 self.look_into(slot, lent);
@@ -147,7 +146,7 @@ impl Membership {
         let host = self.hosts.at(slot);
         if incarnation.is_some_and(|told| told < host.incarnation) {
             // A start that is over. If nobody but it answers, the host is as good as gone.
-            self.unanswered(slot, lent);
+            self.unanswered(slot, sent, lent);
             return false;
         }
         let is_new = incarnation.is_some_and(|told| told > host.incarnation) || incarnation.is_none() != host.legacy;
@@ -165,8 +164,11 @@ impl Membership {
 
     /// Makes a host a member.
     fn admit(&mut self, slot: Slot, incarnation: Option<u64>, lent: &mut Lent<'_>) {
-        if self.leaving.is_some() || (self.hosts.at(slot).phase() == Phase::Candidate && !self.hosts.may_settle()) {
+        if self.leaving.is_some() {
             return;
+        }
+        if self.hosts.at(slot).phase() == Phase::Candidate && !self.hosts.may_settle() {
+            return self.candidate_failed(slot, lent);
         }
         self.hosts.enter(slot, Phase::Live(Check::None), &mut self.rng);
         self.timers.cancel(due::FIRST_HOST + slot);

@@ -213,6 +213,7 @@ impl MembershipConfig {
             ("exchange_interval_changing", self.exchange_interval_changing),
             ("verify_interval", self.verify_interval),
             ("lag_limit", self.lag_limit),
+            ("bootstrap_after", self.bootstrap_after),
             ("leave_timeout", self.leave_timeout),
         ] {
             if value.is_zero() {

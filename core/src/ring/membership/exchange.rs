@@ -87,8 +87,10 @@ impl Membership {
         Heard::Good
     }
 
-    /// Members that were sent and are not listed are looked into. A peer that lists less than half of
-    /// what it was sent is younger than this node, and its silence says nothing.
+    /// Members that were sent and are not listed get a probe before their turn, and nothing worse: a
+    /// peer leaves its suspects out, and what is no more than suspected somewhere keeps its hold here.
+    /// A peer that lists less than half of what it was sent is younger than this node, and its
+    /// silence says nothing.
     fn doubt_unlisted(&mut self, call: Call, callee: Slot, listed: usize, lent: &mut Lent<'_>) {
         if listed * 2 < self.hosts.members().len() {
             return;
@@ -99,7 +101,7 @@ impl Membership {
             let host = self.hosts.at(slot);
             let unlisted = host.mark != self.exchange && slot != callee && host.since < call.sent;
             if unlisted && host.phase() == Phase::Live(Check::None) {
-                self.doubt(slot, lent);
+                self.ping(slot, false, lent);
                 doubted += 1;
                 if doubted == DOUBTS_MAX {
                     return;

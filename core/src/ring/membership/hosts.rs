@@ -20,7 +20,7 @@ const NONE: u32 = u32::MAX;
 pub(super) enum Check {
     /// No doubt.
     None,
-    /// Somebody else doubts: so many own pings may still fail before peers are asked.
+    /// Somebody removed it: so many own pings may still fail before peers are asked.
     Pings { left: u8 },
     /// Peers are being asked; `last` if their answer decides.
     Asking { last: bool },
@@ -367,7 +367,7 @@ mod tests {
     fn a_round_probes_every_member_once_whoever_comes_and_goes() {
         let (mut hosts, mut rng) = table();
         let mut live = BTreeSet::new();
-        let mut add = |hosts: &mut Hosts, rng: &mut Rng, i: u32| {
+        let add = |hosts: &mut Hosts, rng: &mut Rng, i: u32| {
             let slot = hosts.insert(NodeId(i), &format!("h{i}")).unwrap();
             hosts.enter(slot, Phase::Live(Check::None), rng);
             slot

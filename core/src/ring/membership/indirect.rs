@@ -131,17 +131,19 @@ impl Membership {
 
     /// Pings `name` for a peer, which is answered when the ping has ended.
     pub(super) fn take_errand(&mut self, stream: StreamId, name: &str, lent: &mut Lent<'_>) {
-        let slot = self.hosts.by_name(name).or_else(|| self.insert(name, lent));
-        let room = self.errands.len() < self.config.errands_max as usize;
-        match slot {
-            Some(about) if room && self.leaving.is_none() && self.ping(about, false, lent) => {
-                self.errands.push(Errand { stream, about });
+        let room = self.leaving.is_none() && self.errands.len() < self.config.errands_max as usize;
+        let known = self.hosts.by_name(name);
+        let slot = if room { known.or_else(|| self.insert(name, lent)) } else { known };
+        if let Some(about) = slot.filter(|_| room) {
+            if self.ping(about, false, lent) {
+                return self.errands.push(Errand { stream, about });
             }
-            _ => {
-                let answers = slot.is_some_and(|slot| self.hosts.at(slot).is_healthy());
-                self.answer_errand(stream, answers.then_some(name), lent);
+            if known.is_none() {
+                self.hosts.forget(about, &mut self.rng);
             }
         }
+        let believed = known.is_some_and(|slot| self.hosts.at(slot).is_healthy());
+        self.answer_errand(stream, believed.then_some(name), lent);
     }
 
     /// Answers those who wait for the ping of a host.

@@ -427,8 +427,16 @@ impl Membership {
 
     /// Nobody answered for a while, and the configuration allows to begin alone.
     fn bootstrap(&mut self, lent: &mut Lent<'_>) {
-        self.joined = true;
-        self.count_majority(lent.now, false, lent.up);
+        if self.joined {
+            return;
+        }
+        if self.hosts.members().is_empty() {
+            self.joined = true;
+            self.count_majority(lent.now, false, lent.up);
+        } else {
+            // Somebody is there who has not answered for itself yet.
+            self.timers.set(due::BOOTSTRAP, lent.now + self.config.bootstrap_after);
+        }
     }
 
     /// The view has changed: it is counted again, and exchanged sooner.

@@ -133,7 +133,7 @@ impl Membership {
             }
             Outcome::Failed => {
                 self.hosts.at_mut(slot).refused = status.cause == Cause::Refused;
-                self.unanswered(slot, lent);
+                self.unanswered(slot, call.sent, lent);
                 false
             }
             Outcome::Unclear => {
@@ -149,13 +149,19 @@ impl Membership {
     }
 
     /// A host did not answer a ping of ours.
-    pub(super) fn unanswered(&mut self, slot: Slot, lent: &mut Lent<'_>) {
+    pub(super) fn unanswered(&mut self, slot: Slot, sent: Instant, lent: &mut Lent<'_>) {
         match self.hosts.at(slot).phase() {
             Phase::Candidate => self.candidate_failed(slot, lent),
             Phase::Live(Check::None) => self.ask(slot, false, lent),
             Phase::Live(Check::Pings { left }) if left > 1 => {
                 self.hosts.enter(slot, Phase::Live(Check::Pings { left: left - 1 }), &mut self.rng);
-                self.check_ping(slot, lent);
+                // A link that broke or backs off ends a ping at once: the next one gets its own time.
+                let next = sent + self.config.probe_timeout;
+                if next > lent.now {
+                    self.timers.set(due::FIRST_HOST + slot, next);
+                } else {
+                    self.check_ping(slot, lent);
+                }
             }
             Phase::Live(Check::Pings { .. }) => self.ask(slot, true, lent),
             Phase::Live(Check::Retry { last }) => self.ask(slot, last, lent),
@@ -176,7 +182,8 @@ impl Membership {
         }
     }
 
-    /// Somebody else doubts a member: it is pinged twice before peers are asked.
+    /// Somebody else has removed a member, hold and all: it is pinged twice, then peers are asked, and
+    /// their answer decides.
     pub(super) fn doubt(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         if self.hosts.at(slot).phase() == Phase::Live(Check::None) {
             self.hosts.enter(slot, Phase::Live(Check::Pings { left: 2 }), &mut self.rng);

@@ -12,7 +12,7 @@ use std::{format, vec};
 use crate::header::{Header, HeaderWriter};
 use crate::id::{MethodId, NodeId, StreamId, Tag};
 use crate::identity::Identity;
-use crate::machine::{Full, Io, Machine};
+use crate::machine::{Events, Full, Io, Machine};
 use crate::ring::membership::{
     DownReason, Membership, MembershipCommand, MembershipConfig, MembershipEvent, MembershipPlant,
 };
@@ -325,9 +325,8 @@ impl Net {
     fn with<R>(
         &mut self,
         at: usize,
-        run: impl FnOnce(&mut Membership, Instant, &mut World, &mut dyn FnMut(MembershipEvent<'_>)) -> R,
-    ) -> R
-    {
+        run: impl FnOnce(&mut Membership, Instant, &mut World, &mut dyn Events<Membership>) -> R,
+    ) -> R {
         let now = self.now;
         let Node { machine, told, world, .. } = &mut self.nodes[at];
         world.now = now;
@@ -425,7 +424,7 @@ impl Net {
                 if self.nodes[at].machine.poll_timeout().is_some_and(|due| due <= self.now) {
                     self.with(at, |machine, now, io, up| {
                         let due = machine.poll_timeout();
-                        machine.handle_timeout(now, io, &mut |event: MembershipEvent<'_>| up(event));
+                        machine.handle_timeout(now, io, up);
                         assert!(machine.poll_timeout() > due, "a due time that was not taken");
                     });
                 }
@@ -454,11 +453,10 @@ impl Net {
                     let from = Some(io.node(&name).unwrap());
                     let header = Header(&header);
                     let accepted = StreamIn::Accepted { from, method, header, deadline: None };
-                    let mut up = |event: MembershipEvent<'_>| up(event);
-                    machine.handle_stream(now, id, Tag::NEW, accepted, io, &mut up);
+                    machine.handle_stream(now, id, Tag::NEW, accepted, io, up);
                     for event in [StreamIn::Frame(&frame), StreamIn::HalfClosed] {
                         if let Some(tag) = io.streams.get(&id).map(|stream| stream.tag) {
-                            machine.handle_stream(now, id, tag, event, io, &mut up);
+                            machine.handle_stream(now, id, tag, event, io, up);
                         }
                     }
                 });
@@ -466,13 +464,12 @@ impl Net {
             Event::Reply { stream, header, frame, code } => {
                 let Some(tag) = self.nodes[at].world.streams.remove(&stream).map(|stream| stream.tag) else { return };
                 self.with(at, |machine, now, io, up| {
-                    let mut up = |event: MembershipEvent<'_>| up(event);
-                    machine.handle_stream(now, stream, tag, StreamIn::Header(Header(&header)), io, &mut up);
+                    machine.handle_stream(now, stream, tag, StreamIn::Header(Header(&header)), io, up);
                     if code == Code::Ok {
-                        machine.handle_stream(now, stream, tag, StreamIn::Frame(&frame), io, &mut up);
+                        machine.handle_stream(now, stream, tag, StreamIn::Frame(&frame), io, up);
                     }
                     let status = Status { code, message: "", details: &[], cause: Cause::Peer };
-                    machine.handle_stream(now, stream, tag, StreamIn::Ended(status), io, &mut up);
+                    machine.handle_stream(now, stream, tag, StreamIn::Ended(status), io, up);
                 });
             }
         }
@@ -481,7 +478,7 @@ impl Net {
     fn end(&mut self, at: usize, id: StreamId, status: Status<'_>) {
         if let Some(stream) = self.nodes[at].world.streams.remove(&id) {
             self.with(at, |machine, now, io, up| {
-                machine.handle_stream(now, id, stream.tag, StreamIn::Ended(status), io, &mut |event: MembershipEvent<'_>| up(event));
+                machine.handle_stream(now, id, stream.tag, StreamIn::Ended(status), io, up);
             });
         }
     }
