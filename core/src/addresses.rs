@@ -47,16 +47,19 @@ impl AddressBook {
         }
         self.names.push(name.into());
         let (names, seed) = (&self.names, self.seed);
-        self.by_name.insert_unique(hash(seed, name.as_bytes()), number, |n| {
-            hash(seed, names[*n as usize].as_bytes())
-        });
+        self.by_name
+            .insert_unique(hash(seed, name.as_bytes()), number, |n| {
+                hash(seed, names[*n as usize].as_bytes())
+            });
         Ok(NodeId(number))
     }
 
     /// The number of `name`, if it has one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        let at = self.by_name.find(hash(self.seed, name.as_bytes()), |n| &*self.names[*n as usize] == name)?;
+        let at = self.by_name.find(hash(self.seed, name.as_bytes()), |n| {
+            &*self.names[*n as usize] == name
+        })?;
         Some(NodeId(*at))
     }
 
@@ -120,6 +123,9 @@ mod tests {
         book.node("a").unwrap();
         assert_eq!(book.node("b"), Err(Full));
         assert_eq!(book.node("a"), Ok(NodeId(0)));
-        assert_eq!(AddressBook::new(9, 0).node(&"x".repeat(NAME_BYTES_MAX + 1)), Err(Full));
+        assert_eq!(
+            AddressBook::new(9, 0).node(&"x".repeat(NAME_BYTES_MAX + 1)),
+            Err(Full)
+        );
     }
 }

@@ -61,7 +61,8 @@ pub const MAILBOX_FULL: &str = "TF-R05: the mailbox is full; retry with back-off
 /// Draining.
 pub const DRAINING: &str = "TF-R06: this node is draining; call another";
 /// Applied before, answer no longer held.
-pub const APPLIED_BEFORE: &str = "TF-R07: a request of this id was applied before; its answer is no longer held";
+pub const APPLIED_BEFORE: &str =
+    "TF-R07: a request of this id was applied before; its answer is no longer held";
 /// The actor failed.
 pub const ACTOR_FAILED: &str = "TF-R08: the actor could not be loaded or its code failed";
 /// The store did not answer.

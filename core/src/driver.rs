@@ -58,7 +58,12 @@ where
 {
     /// Binds the four together. Nothing runs until [`poll`](Self::poll) is called.
     pub const fn new(engine: Engine<M>, transport: T, storage: S, runtime: R) -> Self {
-        Self { engine, transport, storage, runtime }
+        Self {
+            engine,
+            transport,
+            storage,
+            runtime,
+        }
     }
 
     /// The engine, to be looked at.
@@ -89,12 +94,21 @@ where
         };
         self.transport.flush();
         self.runtime.turn_ended(&self.engine);
-        if stopped { Poll::Ready(()) } else { Poll::Pending }
+        if stopped {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Takes at most one input from each source.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        let Self { engine, transport, storage, runtime } = self;
+        let Self {
+            engine,
+            transport,
+            storage,
+            runtime,
+        } = self;
         let mut took = false;
         if runtime.poll_alarm(engine.poll_timeout(), cx).is_ready() {
             took = true;

@@ -100,7 +100,10 @@ impl Hub {
             self.mismatches += 1;
             return Err(codes::SAME_NAME);
         }
-        self.book.node(peer.node).map(Some).map_err(|Full| codes::BUSY)
+        self.book
+            .node(peer.node)
+            .map(Some)
+            .map_err(|Full| codes::BUSY)
     }
 }
 
@@ -113,7 +116,8 @@ impl<M: Machine> Engine<M> {
     pub fn new(config: EngineConfig, machine: M) -> Result<Self, LimitsError> {
         config.limits.check()?;
         let mut book = AddressBook::new(config.limits.nodes_max, config.seed);
-        book.node(&config.node).map_err(|Full| LimitsError::Zero("nodes_max"))?;
+        book.node(&config.node)
+            .map_err(|Full| LimitsError::Zero("nodes_max"))?;
         let mut hub = Hub {
             table: Table::new(config.limits.streams_max),
             links: Links::new(config.links.clone(), config.limits.nodes_max, config.seed),
@@ -126,7 +130,9 @@ impl<M: Machine> Engine<M> {
         };
         let mut bytes = core::mem::take(&mut hub.identity);
         let mut writer = HeaderWriter::new(&mut bytes);
-        hub.identity().write(&mut writer).map_err(|Full| LimitsError::NameTooLong)?;
+        hub.identity()
+            .write(&mut writer)
+            .map_err(|Full| LimitsError::NameTooLong)?;
         let len = writer.finish().0.len();
         bytes.truncate(if hub.config.anonymous { 0 } else { len });
         hub.identity = bytes;
@@ -188,21 +194,37 @@ impl<M: Machine> Engine<M> {
     ) {
         match *arrival {
             Arrival::Link { link, event } => self.hub.links.handle(now, link, event),
-            Arrival::Accepted { call, method, ref header, timeout } => {
+            Arrival::Accepted {
+                call,
+                method,
+                ref header,
+                timeout,
+            } => {
                 let header = Header(header.as_ref());
                 let from = match self.hub.admit(header) {
                     Ok(from) => from,
                     Err(message) => {
-                        return transport.refuse(call, Status::new(Code::FailedPrecondition, message));
+                        return transport
+                            .refuse(call, Status::new(Code::FailedPrecondition, message));
                     }
                 };
                 let deadline = timeout.map(|timeout| now + timeout);
                 let Ok(stream) = self.hub.table.insert(Side::Offered, Tag::NEW, deadline) else {
-                    return transport.refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
+                    return transport
+                        .refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
                 };
-                let answer = if from.is_some() { Header(&self.hub.identity) } else { Header::EMPTY };
+                let answer = if from.is_some() {
+                    Header(&self.hub.identity)
+                } else {
+                    Header::EMPTY
+                };
                 transport.bind(call, stream, answer);
-                let event = StreamIn::Accepted { from, method, header, deadline };
+                let event = StreamIn::Accepted {
+                    from,
+                    method,
+                    header,
+                    deadline,
+                };
                 self.deliver(now, stream, Tag::NEW, event, transport, storage, up);
                 if matches!(self.hub.table.open(stream), Some((Side::Offered, _))) {
                     let mut io = self.hub.lend(now, transport, storage);
@@ -211,19 +233,44 @@ impl<M: Machine> Engine<M> {
             }
             Arrival::Header { stream, ref header } => {
                 let header = Header(header.as_ref());
-                let Some((Side::Opened(_), tag)) = self.hub.table.open(stream) else { return };
+                let Some((Side::Opened(_), tag)) = self.hub.table.open(stream) else {
+                    return;
+                };
                 if let Err(message) = self.hub.admit(header) {
                     transport.end(stream, Status::new(Code::Cancelled, message));
-                    self.hub.table.end_later(stream, Code::FailedPrecondition, Cause::Local, message);
+                    self.hub.table.end_later(
+                        stream,
+                        Code::FailedPrecondition,
+                        Cause::Local,
+                        message,
+                    );
                 } else {
-                    self.deliver(now, stream, tag, StreamIn::Header(header), transport, storage, up);
+                    self.deliver(
+                        now,
+                        stream,
+                        tag,
+                        StreamIn::Header(header),
+                        transport,
+                        storage,
+                        up,
+                    );
                 }
             }
             Arrival::Frame { stream, ref frame } => {
                 let frame = frame.as_ref();
-                let Some((_, tag)) = self.hub.table.open(stream) else { return };
+                let Some((_, tag)) = self.hub.table.open(stream) else {
+                    return;
+                };
                 let before = self.hub.table.held(stream);
-                self.deliver(now, stream, tag, StreamIn::Frame(frame), transport, storage, up);
+                self.deliver(
+                    now,
+                    stream,
+                    tag,
+                    StreamIn::Frame(frame),
+                    transport,
+                    storage,
+                    up,
+                );
                 let held = self.hub.table.held(stream).saturating_sub(before);
                 let credit = (frame.len() as u32).saturating_sub(held);
                 if credit > 0 && self.hub.table.open(stream).is_some() {
@@ -236,12 +283,33 @@ impl<M: Machine> Engine<M> {
             Arrival::Writable { stream } => {
                 self.deliver_open(now, stream, StreamIn::Writable, transport, storage, up);
             }
-            Arrival::Ended { stream, code, cause, ref message, ref details } => {
-                let Some((_, tag)) = self.hub.table.open(stream) else { return };
+            Arrival::Ended {
+                stream,
+                code,
+                cause,
+                ref message,
+                ref details,
+            } => {
+                let Some((_, tag)) = self.hub.table.open(stream) else {
+                    return;
+                };
                 self.hub.forget(now, stream);
                 let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
-                let status = Status { code, message, details: details.as_ref(), cause };
-                self.deliver(now, stream, tag, StreamIn::Ended(status), transport, storage, up);
+                let status = Status {
+                    code,
+                    message,
+                    details: details.as_ref(),
+                    cause,
+                };
+                self.deliver(
+                    now,
+                    stream,
+                    tag,
+                    StreamIn::Ended(status),
+                    transport,
+                    storage,
+                    up,
+                );
             }
         }
         self.settle(now, transport, storage, up);
@@ -258,7 +326,8 @@ impl<M: Machine> Engine<M> {
         up: &mut dyn Events<M>,
     ) {
         let mut io = self.hub.lend(now, transport, storage);
-        self.machine.handle_done(now, tag, completion.as_done(), &mut io, up);
+        self.machine
+            .handle_done(now, tag, completion.as_done(), &mut io, up);
         self.settle(now, transport, storage, up);
     }
 
@@ -300,7 +369,12 @@ impl<M: Machine> Engine<M> {
         }
         while let Some(stream) = self.hub.table.pop_due(now) {
             transport.end(stream, Status::new(Code::DeadlineExceeded, codes::DEADLINE));
-            self.hub.table.end_later(stream, Code::DeadlineExceeded, Cause::Deadline, codes::DEADLINE);
+            self.hub.table.end_later(
+                stream,
+                Code::DeadlineExceeded,
+                Cause::Deadline,
+                codes::DEADLINE,
+            );
         }
         self.settle(now, transport, storage, up);
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
@@ -324,7 +398,10 @@ impl<M: Machine> Engine<M> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the seams are lent one by one, never bundled")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the seams are lent one by one, never bundled"
+    )]
     fn deliver<T: Transport, S: Storage>(
         &mut self,
         now: Instant,
@@ -336,7 +413,8 @@ impl<M: Machine> Engine<M> {
         up: &mut dyn Events<M>,
     ) {
         let mut io = self.hub.lend(now, transport, storage);
-        self.machine.handle_stream(now, stream, tag, event, &mut io, up);
+        self.machine
+            .handle_stream(now, stream, tag, event, &mut io, up);
     }
 
     /// Tells machines of the ends that were decided while they were busy.
@@ -351,15 +429,38 @@ impl<M: Machine> Engine<M> {
             if let Side::Opened(link) = side {
                 self.hub.links.closed(now, link);
             }
-            let status = Status { code: ending.code, message: ending.message, details: &[], cause: ending.cause };
-            self.deliver(now, ending.stream, ending.tag, StreamIn::Ended(status), transport, storage, up);
+            let status = Status {
+                code: ending.code,
+                message: ending.message,
+                details: &[],
+                cause: ending.cause,
+            };
+            self.deliver(
+                now,
+                ending.stream,
+                ending.tag,
+                StreamIn::Ended(status),
+                transport,
+                storage,
+                up,
+            );
         }
     }
 }
 
 impl Hub {
-    fn lend<'a, T, S>(&'a mut self, now: Instant, transport: &'a mut T, storage: &'a mut S) -> Lent<'a, T, S> {
-        Lent { hub: self, now, transport, storage }
+    fn lend<'a, T, S>(
+        &'a mut self,
+        now: Instant,
+        transport: &'a mut T,
+        storage: &'a mut S,
+    ) -> Lent<'a, T, S> {
+        Lent {
+            hub: self,
+            now,
+            transport,
+            storage,
+        }
     }
 
     /// Frees a stream that is over.
@@ -381,16 +482,27 @@ struct Lent<'a, T, S> {
 }
 
 impl<T: Transport, S: Storage> Lent<'_, T, S> {
-    fn open_on(&mut self, link: LinkId, stream: StreamId, method: MethodId, header: Header<'_>, deadline: Option<Instant>) {
+    fn open_on(
+        &mut self,
+        link: LinkId,
+        stream: StreamId,
+        method: MethodId,
+        header: Header<'_>,
+        deadline: Option<Instant>,
+    ) {
         let hub = &mut *self.hub;
         let mut writer = HeaderWriter::new(&mut hub.scratch);
-        let fits = writer.extend(Header(&hub.identity)).and_then(|()| writer.extend(header));
+        let fits = writer
+            .extend(Header(&hub.identity))
+            .and_then(|()| writer.extend(header));
         if fits.is_err() {
-            hub.table.end_later(stream, Code::Internal, Cause::Local, codes::BUSY);
+            hub.table
+                .end_later(stream, Code::Internal, Cause::Local, codes::BUSY);
             return;
         }
         let timeout = deadline.map(|deadline| deadline.since(self.now));
-        self.transport.open(stream, link, method, writer.finish(), timeout);
+        self.transport
+            .open(stream, link, method, writer.finish(), timeout);
     }
 }
 
@@ -415,7 +527,9 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
                 self.open_on(link, stream, method, header, deadline);
             }
             Way::Closed(cause) => {
-                self.hub.table.end_later(stream, Code::Unavailable, cause, codes::UNREACHABLE);
+                self.hub
+                    .table
+                    .end_later(stream, Code::Unavailable, cause, codes::UNREACHABLE);
             }
         }
         Ok(stream)

@@ -78,7 +78,8 @@ impl<'b> HeaderWriter<'b> {
     /// # Errors
     /// [`Full`] if the buffer has no room or a length exceeds 65,535.
     pub fn push(&mut self, key: &str, value: &[u8]) -> Result<(), Full> {
-        let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u16::try_from(value.len())) else {
+        let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u16::try_from(value.len()))
+        else {
             return Err(Full);
         };
         let room = &mut self.buf[self.len..];

@@ -174,9 +174,27 @@ mod tests {
 
     #[test]
     fn clusters_and_placements_that_differ_never_merge() {
-        assert_eq!(NODE_A.accepts(&Identity { cluster: "other", ..NODE_A }), Err(Mismatch::Cluster));
-        assert_eq!(NODE_A.accepts(&Identity { placement: 1, ..NODE_A }), Err(Mismatch::Placement));
-        assert_eq!(NODE_A.accepts(&Identity { incarnation: 7, ..NODE_A }), Ok(()));
+        assert_eq!(
+            NODE_A.accepts(&Identity {
+                cluster: "other",
+                ..NODE_A
+            }),
+            Err(Mismatch::Cluster)
+        );
+        assert_eq!(
+            NODE_A.accepts(&Identity {
+                placement: 1,
+                ..NODE_A
+            }),
+            Err(Mismatch::Placement)
+        );
+        assert_eq!(
+            NODE_A.accepts(&Identity {
+                incarnation: 7,
+                ..NODE_A
+            }),
+            Ok(())
+        );
     }
 
     #[test]

@@ -59,8 +59,12 @@ impl core::fmt::Display for LimitsError {
             Self::Zero(name) => write!(f, "{name} must not be zero"),
             Self::TooManyStreams => f.write_str("streams_max must not exceed 16,777,216"),
             Self::FrameTooLarge => f.write_str("frame_bytes_max must not exceed 256 MiB"),
-            Self::NameTooLong => f.write_str("the names of node and cluster must not exceed 1,500 bytes together"),
-            Self::ReserveAboveWindow => f.write_str("reply_reserve must not exceed stream_send_bytes_max"),
+            Self::NameTooLong => {
+                f.write_str("the names of node and cluster must not exceed 1,500 bytes together")
+            }
+            Self::ReserveAboveWindow => {
+                f.write_str("reply_reserve must not exceed stream_send_bytes_max")
+            }
         }
     }
 }
@@ -112,8 +116,17 @@ mod tests {
             limits.check().unwrap_err()
         };
         assert_eq!(broken(|l| l.nodes_max = 0), LimitsError::Zero("nodes_max"));
-        assert_eq!(broken(|l| l.streams_max = (1 << 24) + 1), LimitsError::TooManyStreams);
-        assert_eq!(broken(|l| l.frame_bytes_max = (256 << 20) + 1), LimitsError::FrameTooLarge);
-        assert_eq!(broken(|l| l.reply_reserve = u32::MAX), LimitsError::ReserveAboveWindow);
+        assert_eq!(
+            broken(|l| l.streams_max = (1 << 24) + 1),
+            LimitsError::TooManyStreams
+        );
+        assert_eq!(
+            broken(|l| l.frame_bytes_max = (256 << 20) + 1),
+            LimitsError::FrameTooLarge
+        );
+        assert_eq!(
+            broken(|l| l.reply_reserve = u32::MAX),
+            LimitsError::ReserveAboveWindow
+        );
     }
 }

@@ -90,8 +90,17 @@ impl Links {
     #[must_use]
     pub fn new(config: LinkConfig, nodes_max: u32, seed: u64) -> Self {
         let count = nodes_max.saturating_mul(2);
-        let fresh = Link { state: State::Idle, failures: 0, streams: 0 };
-        Self { config, links: alloc::vec![fresh; count as usize], timers: Timers::new(count), rng: Rng::new(seed) }
+        let fresh = Link {
+            state: State::Idle,
+            failures: 0,
+            streams: 0,
+        };
+        Self {
+            config,
+            links: alloc::vec![fresh; count as usize],
+            timers: Timers::new(count),
+            rng: Rng::new(seed),
+        }
     }
 
     /// The link to `node` for `class`.
@@ -103,7 +112,11 @@ impl Links {
     /// The node and class of a link.
     #[must_use]
     pub const fn end(link: LinkId) -> (NodeId, Class) {
-        let class = if link.0 & 1 == 0 { Class::Control } else { Class::Bulk };
+        let class = if link.0 & 1 == 0 {
+            Class::Control
+        } else {
+            Class::Bulk
+        };
         (NodeId(link.0 / 2), class)
     }
 
@@ -146,7 +159,9 @@ impl Links {
 
     /// The transport reports on the link.
     pub fn handle(&mut self, now: Instant, id: LinkId, event: LinkEvent) {
-        let Some(link) = self.links.get_mut(id.0 as usize) else { return };
+        let Some(link) = self.links.get_mut(id.0 as usize) else {
+            return;
+        };
         match (event, link.state) {
             (LinkEvent::Up, State::Dialing) => {
                 link.state = State::Up;
@@ -159,14 +174,19 @@ impl Links {
             }
             // A report on a link that was hung up, or is backing off already, is late.
             (LinkEvent::Up, _) | (_, State::Idle | State::BackingOff(_)) => {}
-            (LinkEvent::Refused, State::Dialing | State::Up) => self.back_off(now, id, Cause::Refused),
+            (LinkEvent::Refused, State::Dialing | State::Up) => {
+                self.back_off(now, id, Cause::Refused)
+            }
             (LinkEvent::Lost, State::Dialing | State::Up) => self.back_off(now, id, Cause::Lost),
         }
     }
 
     fn back_off(&mut self, now: Instant, id: LinkId, cause: Cause) {
         let link = &mut self.links[id.0 as usize];
-        let doubled = self.config.backoff_min.saturating_mul(1 << link.failures.min(16));
+        let doubled = self
+            .config
+            .backoff_min
+            .saturating_mul(1 << link.failures.min(16));
         link.failures += 1;
         link.state = State::BackingOff(cause);
         let wait = self.rng.jitter(doubled.min(self.config.backoff_max), 20);
@@ -259,7 +279,11 @@ mod tests {
         assert_eq!(links.pop_due(due), Some(LinkDue::GiveUp(A)));
         assert_eq!(links.want(due, A), Way::Closed(Cause::Lost));
         links.handle(due, A, LinkEvent::Up);
-        assert_eq!(links.want(due, A), Way::Closed(Cause::Lost), "a late report changes nothing");
+        assert_eq!(
+            links.want(due, A),
+            Way::Closed(Cause::Lost),
+            "a late report changes nothing"
+        );
     }
 
     #[test]

@@ -121,7 +121,14 @@ pub trait Machine {
     );
 
     /// A storage operation of this machine ended.
-    fn handle_done(&mut self, now: Instant, tag: Tag, done: Done<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>);
+    fn handle_done(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        done: Done<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    );
 
     /// The layer above asks for something.
     ///

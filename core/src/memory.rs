@@ -26,12 +26,28 @@ type Port = u8;
 /// Something on its way.
 #[derive(Debug)]
 enum Packet {
-    Dial { link: LinkId, address: Vec<u8> },
-    Open { call: CallId, link: LinkId, method: MethodId, header: Vec<u8>, timeout: Option<Duration> },
+    Dial {
+        link: LinkId,
+        address: Vec<u8>,
+    },
+    Open {
+        call: CallId,
+        link: LinkId,
+        method: MethodId,
+        header: Vec<u8>,
+        timeout: Option<Duration>,
+    },
     /// To the side that accepted the call.
-    ToCallee { call: CallId, link: LinkId, what: What },
+    ToCallee {
+        call: CallId,
+        link: LinkId,
+        what: What,
+    },
     /// To the side that opened it; the call's number tells which.
-    ToCaller { call: CallId, what: What },
+    ToCaller {
+        call: CallId,
+        what: What,
+    },
 }
 
 #[derive(Debug)]
@@ -39,7 +55,11 @@ enum What {
     Header(Vec<u8>),
     Frame(Vec<u8>),
     HalfClosed,
-    Ended { code: Code, message: Vec<u8>, details: Vec<u8> },
+    Ended {
+        code: Code,
+        message: Vec<u8>,
+        details: Vec<u8>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +117,20 @@ impl Memory {
         }
     }
 
-    fn offer(&mut self, call: CallId, method: MethodId, header: Vec<u8>, timeout: Option<Duration>) {
+    fn offer(
+        &mut self,
+        call: CallId,
+        method: MethodId,
+        header: Vec<u8>,
+        timeout: Option<Duration>,
+    ) {
         self.offered.push(call);
-        self.arrived.push_back(Arrival::Accepted { call, method, header, timeout });
+        self.arrived.push_back(Arrival::Accepted {
+            call,
+            method,
+            header,
+            timeout,
+        });
     }
 
     /// Something came for a call this side accepted, has still to accept, or has ended.
@@ -116,7 +147,9 @@ impl Memory {
         self.offered.retain(|waiting| *waiting != call);
         for _ in 0..self.early.len() {
             match (self.early.pop_front(), stream) {
-                (Some((early, what)), Some(stream)) if early == call => self.arrive(stream, what, Cause::Peer),
+                (Some((early, what)), Some(stream)) if early == call => {
+                    self.arrive(stream, what, Cause::Peer)
+                }
                 (Some((early, _)), None) if early == call => {}
                 (Some(other), _) => self.early.push_back(other),
                 (None, _) => return,
@@ -132,12 +165,20 @@ impl Memory {
     }
 
     fn end_of(&self, stream: StreamId) -> Option<End> {
-        self.ends.get(stream.slot() as usize).copied().flatten().filter(|end| end.stream() == stream)
+        self.ends
+            .get(stream.slot() as usize)
+            .copied()
+            .flatten()
+            .filter(|end| end.stream() == stream)
     }
 
     fn send(&mut self, stream: StreamId, what: What) {
         let packet = match self.end_of(stream) {
-            Some(End::Opened { link, .. }) => Packet::ToCallee { call: call_of(self.port, stream), link, what },
+            Some(End::Opened { link, .. }) => Packet::ToCallee {
+                call: call_of(self.port, stream),
+                link,
+                what,
+            },
             Some(End::Accepted { call, .. }) => Packet::ToCaller { call, what },
             None => return,
         };
@@ -164,12 +205,26 @@ impl Memory {
             What::Header(header) => Arrival::Header { stream, header },
             What::Frame(frame) => Arrival::Frame { stream, frame },
             What::HalfClosed => Arrival::HalfClosed { stream },
-            What::Ended { code, message, details } => Arrival::Ended { stream, code, cause, message, details },
+            What::Ended {
+                code,
+                message,
+                details,
+            } => Arrival::Ended {
+                stream,
+                code,
+                cause,
+                message,
+                details,
+            },
         });
     }
 
     fn unreachable(&mut self, call: CallId) {
-        let what = What::Ended { code: Code::Unavailable, message: self.buffer(b""), details: self.buffer(b"") };
+        let what = What::Ended {
+            code: Code::Unavailable,
+            message: self.buffer(b""),
+            details: self.buffer(b""),
+        };
         self.arrive(caller_of(call).1, what, Cause::Refused);
     }
 }
@@ -197,8 +252,18 @@ impl Transport for Memory {
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
-        let (message, details) = (self.buffer(status.message.as_bytes()), self.buffer(status.details));
-        self.written.push_back(Packet::ToCaller { call, what: What::Ended { code: status.code, message, details } });
+        let (message, details) = (
+            self.buffer(status.message.as_bytes()),
+            self.buffer(status.details),
+        );
+        self.written.push_back(Packet::ToCaller {
+            call,
+            what: What::Ended {
+                code: status.code,
+                message,
+                details,
+            },
+        });
         self.answered(call, None);
     }
 
@@ -212,7 +277,13 @@ impl Transport for Memory {
     ) {
         self.ends[stream.slot() as usize] = Some(End::Opened { stream, link });
         let header = self.buffer(header.0);
-        self.written.push_back(Packet::Open { call: call_of(self.port, stream), link, method, header, timeout });
+        self.written.push_back(Packet::Open {
+            call: call_of(self.port, stream),
+            link,
+            method,
+            header,
+            timeout,
+        });
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
@@ -221,9 +292,16 @@ impl Transport for Memory {
         frame.resize(len, 0);
         self.send(stream, What::Frame(frame));
         match self.written.back_mut() {
-            Some(Packet::ToCallee { what: What::Frame(frame), .. } | Packet::ToCaller { what: What::Frame(frame), .. }) => {
-                Ok(frame)
-            }
+            Some(
+                Packet::ToCallee {
+                    what: What::Frame(frame),
+                    ..
+                }
+                | Packet::ToCaller {
+                    what: What::Frame(frame),
+                    ..
+                },
+            ) => Ok(frame),
             Some(_) | None => Err(Full),
         }
     }
@@ -235,8 +313,18 @@ impl Transport for Memory {
     }
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        let (message, details) = (self.buffer(status.message.as_bytes()), self.buffer(status.details));
-        self.send(stream, What::Ended { code: status.code, message, details });
+        let (message, details) = (
+            self.buffer(status.message.as_bytes()),
+            self.buffer(status.details),
+        );
+        self.send(
+            stream,
+            What::Ended {
+                code: status.code,
+                message,
+                details,
+            },
+        );
         self.forget(stream);
     }
 
@@ -262,9 +350,20 @@ impl Switch {
     /// `nodes_max` hosts; with the node sides in the order of the names.
     #[must_use]
     pub fn new(names: &[&str], streams_max: u32, nodes_max: u32) -> (Self, Vec<Memory>) {
-        let sides = (0..names.len()).map(|port| Memory::new(port as Port, streams_max)).collect();
-        let links = names.iter().map(|_| alloc::vec![None; nodes_max as usize * 2]).collect();
-        (Self { names: names.iter().map(|name| String::from(*name)).collect(), links }, sides)
+        let sides = (0..names.len())
+            .map(|port| Memory::new(port as Port, streams_max))
+            .collect();
+        let links = names
+            .iter()
+            .map(|_| alloc::vec![None; nodes_max as usize * 2])
+            .collect();
+        (
+            Self {
+                names: names.iter().map(|name| String::from(*name)).collect(),
+                links,
+            },
+            sides,
+        )
     }
 
     /// Carries everything that has been written. Returns whether there was anything.
@@ -282,18 +381,33 @@ impl Switch {
     fn deliver(&mut self, port: usize, packet: Packet, sides: &mut [Memory]) {
         match packet {
             Packet::Dial { link, address } => {
-                let to = self.names.iter().position(|name| name.as_bytes() == address);
+                let to = self
+                    .names
+                    .iter()
+                    .position(|name| name.as_bytes() == address);
                 sides[port].recycle(address);
                 self.links[port][link.0 as usize] = to.map(|to| to as Port);
-                let event = if to.is_some() { LinkEvent::Up } else { LinkEvent::Refused };
+                let event = if to.is_some() {
+                    LinkEvent::Up
+                } else {
+                    LinkEvent::Refused
+                };
                 sides[port].arrived.push_back(Arrival::Link { link, event });
             }
-            Packet::Open { call, link, method, header, timeout } => match self.links[port][link.0 as usize] {
+            Packet::Open {
+                call,
+                link,
+                method,
+                header,
+                timeout,
+            } => match self.links[port][link.0 as usize] {
                 Some(to) => sides[usize::from(to)].offer(call, method, header, timeout),
                 None => sides[port].unreachable(call),
             },
             Packet::ToCallee { call, link, what } => {
-                let Some(to) = self.links[port][link.0 as usize] else { return };
+                let Some(to) = self.links[port][link.0 as usize] else {
+                    return;
+                };
                 sides[usize::from(to)].arrive_for(call, what);
             }
             Packet::ToCaller { call, what } => {

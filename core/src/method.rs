@@ -65,7 +65,9 @@ impl Methods {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self {
+            entries: Vec::new(),
+        }
     }
 
     /// The methods of the ring and of the administration of a node.
@@ -75,13 +77,28 @@ impl Methods {
         for (number, descriptor) in (0..).zip(trefoil_proto::control_plane::service::METHODS) {
             let id = MethodId(number);
             let class = match id {
-                control_plane::APPLY | control_plane::GET | control_plane::LOCAL_ACTOR_IDS => Class::Bulk,
+                control_plane::APPLY | control_plane::GET | control_plane::LOCAL_ACTOR_IDS => {
+                    Class::Bulk
+                }
                 _ => Class::Control,
             };
-            methods.mount(id, Method { descriptor: *descriptor, class });
+            methods.mount(
+                id,
+                Method {
+                    descriptor: *descriptor,
+                    class,
+                },
+            );
         }
-        for (number, descriptor) in (admin::STATUS.0..).zip(trefoil_proto::admin::service::METHODS) {
-            methods.mount(MethodId(number), Method { descriptor: *descriptor, class: Class::Control });
+        for (number, descriptor) in (admin::STATUS.0..).zip(trefoil_proto::admin::service::METHODS)
+        {
+            methods.mount(
+                MethodId(number),
+                Method {
+                    descriptor: *descriptor,
+                    class: Class::Control,
+                },
+            );
         }
         methods
     }
@@ -124,14 +141,38 @@ mod tests {
     fn the_constants_name_the_methods_of_the_schema() {
         let methods = Methods::ring();
         for (id, path) in [
-            (control_plane::PING, "/control_plane_messages.ControlPlane/Ping"),
-            (control_plane::NEGOTIATE, "/control_plane_messages.ControlPlane/Negotiate"),
-            (control_plane::LOCAL_ACTOR_IDS, "/control_plane_messages.ControlPlane/GetLocalActorIds"),
-            (control_plane::ANNOUNCE_OWNERSHIP, "/control_plane_messages.ControlPlane/AnnounceOwnership"),
-            (control_plane::APPLY, "/control_plane_messages.ControlPlane/Apply"),
-            (control_plane::ANNOUNCE_EXPIRY, "/control_plane_messages.ControlPlane/AnnounceExpiry"),
-            (control_plane::CLOSING, "/control_plane_messages.ControlPlane/Closing"),
-            (control_plane::GET, "/control_plane_messages.ControlPlane/Get"),
+            (
+                control_plane::PING,
+                "/control_plane_messages.ControlPlane/Ping",
+            ),
+            (
+                control_plane::NEGOTIATE,
+                "/control_plane_messages.ControlPlane/Negotiate",
+            ),
+            (
+                control_plane::LOCAL_ACTOR_IDS,
+                "/control_plane_messages.ControlPlane/GetLocalActorIds",
+            ),
+            (
+                control_plane::ANNOUNCE_OWNERSHIP,
+                "/control_plane_messages.ControlPlane/AnnounceOwnership",
+            ),
+            (
+                control_plane::APPLY,
+                "/control_plane_messages.ControlPlane/Apply",
+            ),
+            (
+                control_plane::ANNOUNCE_EXPIRY,
+                "/control_plane_messages.ControlPlane/AnnounceExpiry",
+            ),
+            (
+                control_plane::CLOSING,
+                "/control_plane_messages.ControlPlane/Closing",
+            ),
+            (
+                control_plane::GET,
+                "/control_plane_messages.ControlPlane/Get",
+            ),
             (admin::STATUS, "/trefoil.admin.v1.Admin/Status"),
             (admin::LEAVE, "/trefoil.admin.v1.Admin/Leave"),
             (admin::OWNER, "/trefoil.admin.v1.Admin/Owner"),

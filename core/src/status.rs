@@ -81,12 +81,22 @@ pub struct Status<'a> {
 
 impl<'a> Status<'a> {
     /// The end of a stream that went well.
-    pub const OK: Status<'static> = Status { code: Code::Ok, message: "", details: &[], cause: Cause::Peer };
+    pub const OK: Status<'static> = Status {
+        code: Code::Ok,
+        message: "",
+        details: &[],
+        cause: Cause::Peer,
+    };
 
     /// A status without details.
     #[must_use]
     pub const fn new(code: Code, message: &'a str) -> Self {
-        Self { code, message, details: &[], cause: Cause::Local }
+        Self {
+            code,
+            message,
+            details: &[],
+            cause: Cause::Local,
+        }
     }
 
     /// The same status, ended by `cause`.
@@ -124,7 +134,10 @@ mod tests {
 
     #[test]
     fn the_stable_code_is_the_first_word() {
-        assert_eq!(Status::new(Code::Aborted, "TF-R03: moved to b").stable_code(), Some("TF-R03"));
+        assert_eq!(
+            Status::new(Code::Aborted, "TF-R03: moved to b").stable_code(),
+            Some("TF-R03")
+        );
         assert_eq!(Status::new(Code::Aborted, "moved").stable_code(), None);
     }
 }

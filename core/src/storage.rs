@@ -238,8 +238,24 @@ impl<B: AsRef<[u8]>> Completion<B> {
         match *self {
             Self::Durable { sequence } => Done::Durable { sequence },
             Self::Records(ref bytes) => Done::Records(Records(bytes.as_ref())),
-            Self::Value { revision, ref value } => Done::Value { revision, value: value.as_ref() },
-            Self::Tail { term, owner, first, next } => Done::Tail { term, owner, first, next },
+            Self::Value {
+                revision,
+                ref value,
+            } => Done::Value {
+                revision,
+                value: value.as_ref(),
+            },
+            Self::Tail {
+                term,
+                owner,
+                first,
+                next,
+            } => Done::Tail {
+                term,
+                owner,
+                first,
+                next,
+            },
             Self::Conflict { current } => Done::Conflict { current },
             Self::Fenced { term } => Done::Fenced { term },
             Self::Unknown => Done::Unknown,

@@ -56,7 +56,13 @@ pub(crate) struct Table {
 impl Table {
     /// Room for `streams_max` streams, about 100 bytes each.
     pub(crate) fn new(streams_max: u32) -> Self {
-        let fresh = Slot { generation: 0, side: None, tag: Tag::NEW, held: 0, ending: false };
+        let fresh = Slot {
+            generation: 0,
+            side: None,
+            tag: Tag::NEW,
+            held: 0,
+            ending: false,
+        };
         Self {
             slots: alloc::vec![fresh; streams_max as usize],
             free: (0..streams_max).rev().collect(),
@@ -66,7 +72,12 @@ impl Table {
         }
     }
 
-    pub(crate) fn insert(&mut self, side: Side, tag: Tag, deadline: Option<Instant>) -> Result<StreamId, Full> {
+    pub(crate) fn insert(
+        &mut self,
+        side: Side,
+        tag: Tag,
+        deadline: Option<Instant>,
+    ) -> Result<StreamId, Full> {
         let number = self.free.pop().ok_or(Full)?;
         let slot = &mut self.slots[number as usize];
         slot.generation = slot.generation.wrapping_add(1);
@@ -124,12 +135,26 @@ impl Table {
     }
 
     /// The transport is done with the stream; its machine will be told by [`pop_ending`](Self::pop_ending).
-    pub(crate) fn end_later(&mut self, stream: StreamId, code: Code, cause: Cause, message: &'static str) {
-        let Some(slot) = self.slot_mut(stream).filter(|slot| !slot.ending) else { return };
+    pub(crate) fn end_later(
+        &mut self,
+        stream: StreamId,
+        code: Code,
+        cause: Cause,
+        message: &'static str,
+    ) {
+        let Some(slot) = self.slot_mut(stream).filter(|slot| !slot.ending) else {
+            return;
+        };
         slot.ending = true;
         let tag = slot.tag;
         self.deadlines.cancel(stream.slot());
-        self.endings.push_back(Ending { stream, tag, code, cause, message });
+        self.endings.push_back(Ending {
+            stream,
+            tag,
+            code,
+            cause,
+            message,
+        });
     }
 
     /// The next machine to be told, its stream freed; `None` when all have been.
@@ -157,7 +182,10 @@ impl Table {
     /// One stream whose deadline has passed. It has none any more; it is not removed.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<StreamId> {
         let (number, _) = self.deadlines.pop_due(now)?;
-        Some(StreamId::new(number, self.slots[number as usize].generation))
+        Some(StreamId::new(
+            number,
+            self.slots[number as usize].generation,
+        ))
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -225,8 +253,12 @@ mod tests {
     #[test]
     fn deadlines_come_due_once_and_go_with_their_stream() {
         let mut table = Table::new(4);
-        let a = table.insert(OPENED, Tag(1), Some(Instant::from_millis(5))).unwrap();
-        let b = table.insert(OPENED, Tag(2), Some(Instant::from_millis(3))).unwrap();
+        let a = table
+            .insert(OPENED, Tag(1), Some(Instant::from_millis(5)))
+            .unwrap();
+        let b = table
+            .insert(OPENED, Tag(2), Some(Instant::from_millis(3)))
+            .unwrap();
         assert_eq!(table.poll_timeout(), Some(Instant::from_millis(3)));
         table.remove(b);
         assert_eq!(table.pop_due(Instant::from_millis(4)), None);

@@ -64,7 +64,9 @@ impl FakeIo {
 
     /// Frames written to `stream`, taken away.
     pub(crate) fn take_frames(&mut self, stream: StreamId) -> Vec<Vec<u8>> {
-        let (mine, rest) = core::mem::take(&mut self.frames).into_iter().partition(|(s, _)| *s == stream);
+        let (mine, rest) = core::mem::take(&mut self.frames)
+            .into_iter()
+            .partition(|(s, _)| *s == stream);
         self.frames = rest;
         let mine: Vec<(StreamId, Vec<u8>)> = mine;
         mine.into_iter().map(|(_, frame)| frame).collect()
@@ -91,7 +93,15 @@ impl Io for FakeIo {
             return Err(Full);
         }
         let stream = self.accept();
-        self.opened.push(Opened { stream, to, method, class, header: header.0.to_vec(), deadline, tag });
+        self.opened.push(Opened {
+            stream,
+            to,
+            method,
+            class,
+            header: header.0.to_vec(),
+            deadline,
+            tag,
+        });
         Ok(stream)
     }
 
@@ -104,7 +114,11 @@ impl Io for FakeIo {
             return Err(Full);
         }
         self.frames.push((stream, vec![0; len]));
-        Ok(self.frames.last_mut().map(|(_, frame)| frame.as_mut_slice()).unwrap_or_default())
+        Ok(self
+            .frames
+            .last_mut()
+            .map(|(_, frame)| frame.as_mut_slice())
+            .unwrap_or_default())
     }
 
     fn hold(&mut self, _: StreamId, _: u32) {}
@@ -115,7 +129,10 @@ impl Io for FakeIo {
     }
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        let status = OwnedStatus { code: status.code, message: status.message.to_owned() };
+        let status = OwnedStatus {
+            code: status.code,
+            message: status.message.to_owned(),
+        };
         self.ended.push((stream, status));
     }
 
@@ -128,10 +145,14 @@ impl Io for FakeIo {
     }
 
     fn node(&mut self, name: &str) -> Result<NodeId, Full> {
-        let at = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.names.push(name.to_owned());
-            self.names.len() - 1
-        });
+        let at = self
+            .names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| {
+                self.names.push(name.to_owned());
+                self.names.len() - 1
+            });
         Ok(NodeId(at as u32))
     }
 

@@ -118,7 +118,10 @@ mod tests {
 
     #[test]
     fn wall_clock_is_carried_forward_in_whole_seconds() {
-        let wall = WallClock { at: Instant::from_millis(500), unix_seconds: 1_000 };
+        let wall = WallClock {
+            at: Instant::from_millis(500),
+            unix_seconds: 1_000,
+        };
         assert_eq!(wall.unix_seconds_at(Instant::from_millis(1_499)), 1_000);
         assert_eq!(wall.unix_seconds_at(Instant::from_millis(1_500)), 1_001);
     }

@@ -23,7 +23,10 @@ impl Timers {
     pub fn new(capacity: u32) -> Self {
         let mut position = Vec::new();
         position.resize(capacity as usize, ABSENT);
-        Self { heap: Vec::with_capacity(capacity as usize), position }
+        Self {
+            heap: Vec::with_capacity(capacity as usize),
+            position,
+        }
     }
 
     /// Sets or changes the due time of `key`. Keys beyond the capacity make room for themselves,
@@ -101,7 +104,11 @@ impl Timers {
                 return;
             }
             let right = left + 1;
-            let child = if right < self.heap.len() && self.heap[right] < self.heap[left] { right } else { left };
+            let child = if right < self.heap.len() && self.heap[right] < self.heap[left] {
+                right
+            } else {
+                left
+            };
             if self.heap[at] <= self.heap[child] {
                 return;
             }
@@ -129,7 +136,9 @@ mod tests {
         let mut model: BTreeSet<(Instant, u32)> = BTreeSet::new();
         let mut x = 1_u64;
         for _ in 0..20_000 {
-            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let key = (x >> 40) as u32 % 24;
             let due = Instant::from_nanos((x >> 20) % 64);
             match x >> 62 {
@@ -152,7 +161,10 @@ mod tests {
                 }
             }
             assert_eq!(timers.earliest(), model.first().map(|(at, _)| *at));
-            assert_eq!(timers.due(key), model.iter().find(|(_, k)| *k == key).map(|(at, _)| *at));
+            assert_eq!(
+                timers.due(key),
+                model.iter().find(|(_, k)| *k == key).map(|(at, _)| *at)
+            );
         }
     }
 }

@@ -92,7 +92,9 @@ impl<B> Arrival<B> {
             Self::Link { .. } | Self::HalfClosed { .. } | Self::Writable { .. } => {}
             Self::Accepted { header, .. } | Self::Header { header, .. } => take(header),
             Self::Frame { frame, .. } => take(frame),
-            Self::Ended { message, details, .. } => {
+            Self::Ended {
+                message, details, ..
+            } => {
                 take(message);
                 take(details);
             }

@@ -190,7 +190,11 @@ impl<K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<K> {
                     "a peer broke the protocol"
                 );
             }
-            RingEvent::Directory(DirectoryEvent::Ready(_) | DirectoryEvent::Candidate { .. }) => {}
+            RingEvent::Directory(
+                DirectoryEvent::Kept { .. }
+                | DirectoryEvent::Ready(_)
+                | DirectoryEvent::Candidate { .. },
+            ) => {}
             RingEvent::Membership(MembershipEvent::Up {
                 host,
                 incarnation,

@@ -13,9 +13,11 @@ impl Dice {
     /// The dice of one part of the run `seed`. Parts differ by their label.
     #[must_use]
     pub fn new(seed: u64, label: &str) -> Self {
-        let mixed = label.bytes().fold(seed ^ 0x5851_f42d_4c95_7f2d, |state, byte| {
-            Rng::new(state ^ u64::from(byte)).draw()
-        });
+        let mixed = label
+            .bytes()
+            .fold(seed ^ 0x5851_f42d_4c95_7f2d, |state, byte| {
+                Rng::new(state ^ u64::from(byte)).draw()
+            });
         Self(Rng::new(mixed))
     }
 

@@ -69,25 +69,47 @@ fn main() -> ExitCode {
     match Cli::parse().knot {
         Knot::Ring(args) => ring(&args),
         Knot::Convergence { nodes, runs } => {
-            let figures: Vec<_> = (0..runs).map(|seed| convergence::measure(seed, nodes.max(2))).collect();
+            let figures: Vec<_> = (0..runs)
+                .map(|seed| convergence::measure(seed, nodes.max(2)))
+                .collect();
             report::convergence(nodes, &figures)
         }
     }
 }
 
 fn ring(args: &RingArgs) -> ExitCode {
-    let plant = match args.plant.as_deref().map(|name| (name, plant::by_name(name))) {
+    let plant = match args
+        .plant
+        .as_deref()
+        .map(|name| (name, plant::by_name(name)))
+    {
         Some((name, None)) => return report::no_such_plant(name),
         Some((_, plant)) => plant,
         None => None,
     };
-    let options = Options { nodes: args.nodes.map(usize::from), plant };
+    let options = Options {
+        nodes: args.nodes.map(usize::from),
+        plant,
+    };
     if let Some(seed) = args.seed {
-        let trace = if args.trace { Trace::to(report::line) } else { Trace::default() };
+        let trace = if args.trace {
+            Trace::to(report::line)
+        } else {
+            Trace::default()
+        };
         return report::one(&batch::one(seed, &options, trace), &options);
     }
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let threads = args
+        .threads
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
     let stopwatch = report::Stopwatch::start();
-    let batch = batch::run(args.first, args.seeds, &options, threads, plant.map(|plant| plant.breaks));
+    let batch = batch::run(
+        args.first,
+        args.seeds,
+        &options,
+        threads,
+        plant.map(|plant| plant.breaks),
+    );
     report::batch(&batch, &options, &stopwatch)
 }

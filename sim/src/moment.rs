@@ -57,7 +57,12 @@ impl AddAssign<Duration> for Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+        write!(
+            f,
+            "{}.{:06}",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000 % 1_000_000
+        )
     }
 }
 
@@ -73,7 +78,11 @@ impl LocalClock {
     /// A clock that shows `origin` at `born` and gains `drift_ppm` microseconds in a second.
     #[must_use]
     pub const fn new(born: Moment, origin: Duration, drift_ppm: i64) -> Self {
-        Self { born, origin_ns: origin.as_nanos() as u64, drift_ppm }
+        Self {
+            born,
+            origin_ns: origin.as_nanos() as u64,
+            drift_ppm,
+        }
     }
 
     /// What it shows at `at`, which is not before its birth.

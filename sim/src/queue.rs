@@ -48,7 +48,10 @@ impl<E> Ord for Entry<E> {
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), scheduled: 0 }
+        Self {
+            heap: BinaryHeap::new(),
+            scheduled: 0,
+        }
     }
 }
 
@@ -56,7 +59,11 @@ impl<E> Queue<E> {
     /// Schedules an event.
     pub fn push(&mut self, at: Moment, event: E) {
         self.scheduled += 1;
-        self.heap.push(Entry { at, number: self.scheduled, event });
+        self.heap.push(Entry {
+            at,
+            number: self.scheduled,
+            event,
+        });
     }
 
     /// The next event.

@@ -33,19 +33,32 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn no_such_plant(name: &str) -> ExitCode {
     println!("no bug is called {name:?}; these can be planted:");
     for plant in PLANTS {
-        println!("  {:22} breaks `{}` within {} seeds", plant.name, plant.breaks, plant.seeds);
+        println!(
+            "  {:22} breaks `{}` within {} seeds",
+            plant.name, plant.breaks, plant.seeds
+        );
     }
     ExitCode::from(2)
 }
 
 fn replay(seed: u64, options: &Options) -> String {
-    let plant = options.plant.map(|plant| format!(" --plant {}", plant.name)).unwrap_or_default();
-    let nodes = options.nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
+    let plant = options
+        .plant
+        .map(|plant| format!(" --plant {}", plant.name))
+        .unwrap_or_default();
+    let nodes = options
+        .nodes
+        .map(|nodes| format!(" --nodes {nodes}"))
+        .unwrap_or_default();
     format!("cargo run --release -p trefoil-sim -- ring --seed {seed}{plant}{nodes}")
 }
 
 fn verdict(clean: bool) -> ExitCode {
-    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Verdicts of one run that are printed.
@@ -62,15 +75,24 @@ fn verdicts(report: &Report) {
 
 /// One run.
 pub(crate) fn one(report: &Report, options: &Options) -> ExitCode {
-    println!("seed {}: trace {:016x} of {} events", report.seed, report.hash, report.events);
-    println!("views right after {:?}, owners after {:?} more", report.views_after, report.owners_after);
+    println!(
+        "seed {}: trace {:016x} of {} events",
+        report.seed, report.hash, report.events
+    );
+    println!(
+        "views right after {:?}, owners after {:?} more",
+        report.views_after, report.owners_after
+    );
     for (name, count) in report.coverage.iter() {
         println!("  {name:32} {count:>8}");
     }
     if report.verdicts.is_empty() {
         println!("clean");
     } else {
-        println!("BROKEN; again with: {} --trace", replay(report.seed, options));
+        println!(
+            "BROKEN; again with: {} --trace",
+            replay(report.seed, options)
+        );
         verdicts(report);
     }
     verdict(report.verdicts.is_empty())
@@ -80,16 +102,31 @@ pub(crate) fn one(report: &Report, options: &Options) -> ExitCode {
 pub(crate) fn batch(batch: &Batch, options: &Options, stopwatch: &Stopwatch) -> ExitCode {
     let took = stopwatch.elapsed();
     let per_second = batch.seeds as f64 / took.as_secs_f64();
-    println!("{} seeds in {:.1} s: {per_second:.1} seeds/s, {} events", batch.seeds, took.as_secs_f64(), batch.events);
+    println!(
+        "{} seeds in {:.1} s: {per_second:.1} seeds/s, {} events",
+        batch.seeds,
+        took.as_secs_f64(),
+        batch.events
+    );
     for invariant in Invariant::ALL {
-        let broken = batch.failures.iter().filter(|report| report.verdicts.iter().any(|verdict| verdict.invariant == invariant));
+        let broken = batch.failures.iter().filter(|report| {
+            report
+                .verdicts
+                .iter()
+                .any(|verdict| verdict.invariant == invariant)
+        });
         match broken.count() {
             0 => println!("  kept    {invariant:14} {}", invariant.says()),
-            count => println!("  BROKEN  {invariant:14} {} (in {count} seeds)", invariant.says()),
+            count => println!(
+                "  BROKEN  {invariant:14} {} (in {count} seeds)",
+                invariant.says()
+            ),
         }
     }
     let [(views, views_seed), (owners, owners_seed)] = batch.slowest;
-    println!("slowest: views right after {views:?} (seed {views_seed}), owners {owners:?} later (seed {owners_seed})");
+    println!(
+        "slowest: views right after {views:?} (seed {views_seed}), owners {owners:?} later (seed {owners_seed})"
+    );
     for (name, count) in batch.coverage.iter() {
         println!("  {name:32} {count:>8}");
     }
@@ -101,8 +138,16 @@ pub(crate) fn batch(batch: &Batch, options: &Options, stopwatch: &Stopwatch) -> 
         }
     }
     if let Some(first) = batch.failures.first() {
-        let seeds: Vec<u64> = batch.failures.iter().map(|report| report.seed).take(SHOWN).collect();
-        println!("{} seeds broke something: {seeds:?}; the first again with", batch.failures.len());
+        let seeds: Vec<u64> = batch
+            .failures
+            .iter()
+            .map(|report| report.seed)
+            .take(SHOWN)
+            .collect();
+        println!(
+            "{} seeds broke something: {seeds:?}; the first again with",
+            batch.failures.len()
+        );
         println!("  {}", replay(first.seed, options));
         verdicts(first);
     }
@@ -120,14 +165,36 @@ fn spread(mut times: Vec<Duration>) -> String {
 /// How fast memberships settle: medians, and the worst of all runs in brackets.
 pub(crate) fn convergence(nodes: usize, figures: &[Figures]) -> ExitCode {
     let of = |time: fn(&Figures) -> Duration| spread(figures.iter().map(time).collect());
-    println!("{nodes} hosts, {} runs, seconds: median (worst)", figures.len());
-    println!("  all know all                {}", of(|figures| figures.cold_start));
-    println!("  one join known by all       {}", of(|figures| figures.join));
-    println!("  crash known by the first    {}", of(|figures| figures.crash_percentile(0)));
-    println!("  crash known by half         {}", of(|figures| figures.crash_percentile(50)));
-    println!("  crash known by 99 %         {}", of(|figures| figures.crash_percentile(99)));
-    println!("  crash known by all          {}", of(|figures| figures.crash_percentile(100)));
-    let packets: f64 = figures.iter().map(|figures| figures.packets).sum::<f64>() / figures.len().max(1) as f64;
+    println!(
+        "{nodes} hosts, {} runs, seconds: median (worst)",
+        figures.len()
+    );
+    println!(
+        "  all know all                {}",
+        of(|figures| figures.cold_start)
+    );
+    println!(
+        "  one join known by all       {}",
+        of(|figures| figures.join)
+    );
+    println!(
+        "  crash known by the first    {}",
+        of(|figures| figures.crash_percentile(0))
+    );
+    println!(
+        "  crash known by half         {}",
+        of(|figures| figures.crash_percentile(50))
+    );
+    println!(
+        "  crash known by 99 %         {}",
+        of(|figures| figures.crash_percentile(99))
+    );
+    println!(
+        "  crash known by all          {}",
+        of(|figures| figures.crash_percentile(100))
+    );
+    let packets: f64 =
+        figures.iter().map(|figures| figures.packets).sum::<f64>() / figures.len().max(1) as f64;
     println!("  packets per host and second {packets:.1}, about six to a call");
     verdict(figures.iter().all(|figures| figures.crash.len() == nodes))
 }

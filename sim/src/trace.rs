@@ -24,7 +24,11 @@ impl fmt::Debug for Trace {
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, events: 0, sink: None }
+        Self {
+            hash: 0xcbf2_9ce4_8422_2325,
+            events: 0,
+            sink: None,
+        }
     }
 }
 
@@ -32,12 +36,21 @@ impl Trace {
     /// A trace whose text goes to `sink`, line by line.
     #[must_use]
     pub fn to(sink: impl FnMut(&str) + 'static) -> Self {
-        Self { sink: Some(Box::new(sink)), ..Self::default() }
+        Self {
+            sink: Some(Box::new(sink)),
+            ..Self::default()
+        }
     }
 
     /// Something happened. `words` and `bytes` say what; `text` says it to people, and is called only
     /// if somebody listens.
-    pub fn record(&mut self, at: Moment, words: &[u64], bytes: &[u8], text: impl FnOnce() -> String) {
+    pub fn record(
+        &mut self,
+        at: Moment,
+        words: &[u64],
+        bytes: &[u8],
+        text: impl FnOnce() -> String,
+    ) {
         self.events += 1;
         self.fold(at.as_nanos());
         for word in words {

@@ -3,7 +3,9 @@
 
 use alloc::vec::Vec;
 
-use trefoil_proto::admin::{Counter, LeaveReply, Member, Owner, OwnerReply, OwnerRequest, StatusReply};
+use trefoil_proto::admin::{
+    Counter, LeaveReply, Member, Owner, OwnerReply, OwnerRequest, StatusReply,
+};
 use trefoil_proto::wire::Decode;
 
 use super::actors::Actors;
@@ -52,10 +54,15 @@ impl Admin {
                 io.adopt(stream, Tag::new(MACHINE, u64::from(method.0)));
                 false
             }
-            StreamIn::Frame(bytes) => self.answer(now, stream, MethodId(tag.rest() as u16), bytes, shown, io),
+            StreamIn::Frame(bytes) => {
+                self.answer(now, stream, MethodId(tag.rest() as u16), bytes, shown, io)
+            }
             StreamIn::HalfClosed => {
                 // A request that had come would have ended the stream.
-                io.end(stream, Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+                io.end(
+                    stream,
+                    Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                );
                 false
             }
             StreamIn::Header(_) | StreamIn::Writable | StreamIn::Ended(_) => false,
@@ -75,18 +82,39 @@ impl Admin {
             admin::OWNER => owner(stream, bytes, shown, io),
             admin::LEAVE => {
                 let text = "draining; the node says goodbye when its calls are finished";
-                wire::reply(io, stream, &LeaveReply { accepted: true, message: text })
+                wire::reply(
+                    io,
+                    stream,
+                    &LeaveReply {
+                        accepted: true,
+                        message: text,
+                    },
+                )
             }
             _ => self.status(now, stream, shown, io),
         };
         if sent.is_err() {
-            io.end(stream, Status::new(Code::ResourceExhausted, codes::TOO_LARGE));
+            io.end(
+                stream,
+                Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
+            );
         }
         method == admin::LEAVE
     }
 
-    fn status(&self, now: Instant, stream: StreamId, shown: Shown<'_>, io: &mut dyn Io) -> Result<(), Full> {
-        let Shown { membership, directory, actors, leaving } = shown;
+    fn status(
+        &self,
+        now: Instant,
+        stream: StreamId,
+        shown: Shown<'_>,
+        io: &mut dyn Io,
+    ) -> Result<(), Full> {
+        let Shown {
+            membership,
+            directory,
+            actors,
+            leaving,
+        } = shown;
         let shares = directory.placement();
         let members = membership.members().map(|member| Member {
             host: member.host,
@@ -103,7 +131,9 @@ impl Admin {
             host: membership.host(),
             cluster: "",
             incarnation: membership.incarnation(),
-            uptime_ms: self.since.map_or(0, |since| now.since(since).as_millis() as u64),
+            uptime_ms: self
+                .since
+                .map_or(0, |since| now.since(since).as_millis() as u64),
             state: match (leaving, membership.has_majority(), directory.is_ready()) {
                 (true, _, _) => "leaving",
                 (false, false, _) => "no majority",
@@ -134,11 +164,20 @@ pub(crate) struct Shown<'a> {
 
 fn owner(stream: StreamId, bytes: &[u8], shown: Shown<'_>, io: &mut dyn Io) -> Result<(), Full> {
     let mut request = OwnerRequest::default();
-    if request.decode(bytes).and_then(|()| request.check()).is_err() || request.ids.len() > OWNERS_MAX {
+    if request
+        .decode(bytes)
+        .and_then(|()| request.check())
+        .is_err()
+        || request.ids.len() > OWNERS_MAX
+    {
         io.end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
         return Ok(());
     }
-    let Shown { membership, directory, .. } = shown;
+    let Shown {
+        membership,
+        directory,
+        ..
+    } = shown;
     let mut owners: Vec<Owner<'_>> = Vec::with_capacity(request.ids.len());
     for id in request.ids.iter().flatten() {
         let node = match directory.resolve(id) {
@@ -146,10 +185,22 @@ fn owner(stream: StreamId, bytes: &[u8], shown: Shown<'_>, io: &mut dyn Io) -> R
             Route::Remote(node) => Some(node),
             Route::NotReady | Route::NoMajority => None,
         };
-        let host = node.and_then(|node| membership.host_of(node)).unwrap_or_default();
-        owners.push(Owner { id, host, active: directory.claimant(id).is_some() });
+        let host = node
+            .and_then(|node| membership.host_of(node))
+            .unwrap_or_default();
+        owners.push(Owner {
+            id,
+            host,
+            active: directory.claimant(id).is_some(),
+        });
     }
-    wire::reply(io, stream, &OwnerReply { owners: owners.as_slice() })
+    wire::reply(
+        io,
+        stream,
+        &OwnerReply {
+            owners: owners.as_slice(),
+        },
+    )
 }
 
 /// Names of counters are stable: metrics are made of them.

@@ -8,11 +8,16 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::actors::{self, Actors, ActorsBusy, ActorsCommand, ActorsConfig, ActorsConfigError, ActorsEvent};
+use super::actors::{
+    self, Actors, ActorsBusy, ActorsCommand, ActorsConfig, ActorsConfigError, ActorsEvent,
+};
 use super::admin::{Admin, Shown};
-use super::directory::{self, Directory, DirectoryCommand, DirectoryConfig, DirectoryConfigError, DirectoryEvent};
+use super::directory::{
+    self, Directory, DirectoryCommand, DirectoryConfig, DirectoryConfigError, DirectoryEvent,
+};
 use super::membership::{
-    self, Membership, MembershipCommand, MembershipConfig, MembershipConfigError, MembershipEvent, MembershipRefused,
+    self, Membership, MembershipCommand, MembershipConfig, MembershipConfigError, MembershipEvent,
+    MembershipRefused,
 };
 use super::placement::hash::fmix64;
 use super::placement::{Placement, PlacementConfig, PlacementConfigError, Weight, xxh3_64};
@@ -45,12 +50,19 @@ impl RingConfig {
     /// The placement settings with the weights taken in.
     #[must_use]
     pub fn placement(&self) -> PlacementConfig {
-        let mut weights: Vec<&(String, Weight)> = self.weights.iter().filter(|(_, w)| *w != Weight::ONE).collect();
+        let mut weights: Vec<&(String, Weight)> = self
+            .weights
+            .iter()
+            .filter(|(_, w)| *w != Weight::ONE)
+            .collect();
         weights.sort_unstable();
         let hash = weights.iter().fold(0, |hash, (host, weight)| {
             fmix64(hash ^ xxh3_64(host.as_bytes())) ^ u64::from(weight.value())
         });
-        PlacementConfig { weights: hash, ..self.placement }
+        PlacementConfig {
+            weights: hash,
+            ..self.placement
+        }
     }
 }
 
@@ -124,11 +136,21 @@ impl From<ActorsBusy> for RingRefused {
 /// News that one machine has for the others.
 #[derive(Debug)]
 enum News {
-    Up { node: NodeId, host: String, legacy: bool },
-    Down { node: NodeId },
+    Up {
+        node: NodeId,
+        host: String,
+        legacy: bool,
+    },
+    Down {
+        node: NodeId,
+    },
     Majority(bool),
-    Candidate { host: String },
-    Lost { id: u64 },
+    Candidate {
+        host: String,
+    },
+    Contested {
+        id: u64,
+    },
     /// What the directory resolves may have changed.
     Owners,
     Drained,
@@ -149,7 +171,10 @@ pub struct Ring {
 }
 
 fn weight_of(weights: &[(String, Weight)], host: &str) -> Weight {
-    weights.iter().find(|(known, _)| known == host).map_or(Weight::ONE, |(_, weight)| *weight)
+    weights
+        .iter()
+        .find(|(known, _)| known == host)
+        .map_or(Weight::ONE, |(_, weight)| *weight)
 }
 
 /// Turns the members' news over to the others, and up.
@@ -159,8 +184,14 @@ fn of_membership<'n>(
 ) -> impl FnMut(MembershipEvent<'_>) + 'n {
     move |event| {
         match event {
-            MembershipEvent::Up { node, host, legacy, .. } => {
-                news.push(News::Up { node, host: String::from(host), legacy });
+            MembershipEvent::Up {
+                node, host, legacy, ..
+            } => {
+                news.push(News::Up {
+                    node,
+                    host: String::from(host),
+                    legacy,
+                });
             }
             MembershipEvent::Down { node, .. } => news.push(News::Down { node }),
             MembershipEvent::Majority(majority) => news.push(News::Majority(majority)),
@@ -174,17 +205,25 @@ fn of_membership<'n>(
     }
 }
 
-fn of_directory<'n>(news: &'n mut Vec<News>, up: &'n mut dyn Events<Ring>) -> impl FnMut(DirectoryEvent<'_>) + 'n {
+fn of_directory<'n>(
+    news: &'n mut Vec<News>,
+    up: &'n mut dyn Events<Ring>,
+) -> impl FnMut(DirectoryEvent<'_>) + 'n {
     move |event| {
         match event {
-            DirectoryEvent::Lost { id, .. } => news.push(News::Lost { id }),
+            // Whoever held the id meanwhile may have written: memory goes, whoever keeps the claim.
+            DirectoryEvent::Lost { id, .. } | DirectoryEvent::Kept { id } => {
+                news.push(News::Contested { id })
+            }
             DirectoryEvent::Ready(_) => note_owners(news),
             DirectoryEvent::Changed { owner, .. } => {
                 if owner.is_some() {
                     note_owners(news);
                 }
             }
-            DirectoryEvent::Candidate { host } => news.push(News::Candidate { host: String::from(host) }),
+            DirectoryEvent::Candidate { host } => news.push(News::Candidate {
+                host: String::from(host),
+            }),
             DirectoryEvent::Misbehaved { .. } => {}
         }
         up.event(RingEvent::Directory(event));
@@ -198,7 +237,10 @@ fn note_owners(news: &mut Vec<News>) {
     }
 }
 
-fn of_actors<'n>(news: &'n mut Vec<News>, up: &'n mut dyn Events<Ring>) -> impl FnMut(ActorsEvent<'_>) + 'n {
+fn of_actors<'n>(
+    news: &'n mut Vec<News>,
+    up: &'n mut dyn Events<Ring>,
+) -> impl FnMut(ActorsEvent<'_>) + 'n {
     move |event| {
         if matches!(event, ActorsEvent::Drained) {
             news.push(News::Drained);
@@ -258,13 +300,26 @@ impl Ring {
     }
 
     fn shown(&self) -> Shown<'_> {
-        let Self { membership, directory, actors, leaving, .. } = self;
-        Shown { membership, directory, actors, leaving: *leaving }
+        let Self {
+            membership,
+            directory,
+            actors,
+            leaving,
+            ..
+        } = self;
+        Shown {
+            membership,
+            directory,
+            actors,
+            leaving: *leaving,
+        }
     }
 
     /// Name and value of every counter, in a fixed order.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        super::admin::counters(self.shown()).into_iter().map(|counter| (counter.name, counter.value))
+        super::admin::counters(self.shown())
+            .into_iter()
+            .map(|counter| (counter.name, counter.value))
     }
 
     /// Hands news over until there is none.
@@ -285,7 +340,12 @@ impl Ring {
         match news {
             News::Up { node, host, legacy } => {
                 let weight = weight_of(&self.weights, &host);
-                let command = DirectoryCommand::MemberUp { node, host: &host, weight, legacy };
+                let command = DirectoryCommand::MemberUp {
+                    node,
+                    host: &host,
+                    weight,
+                    legacy,
+                };
                 self.tell_directory(now, command, io, up);
                 note_owners(&mut self.news);
             }
@@ -295,32 +355,67 @@ impl Ring {
             }
             News::Majority(majority) => {
                 self.tell_directory(now, DirectoryCommand::Majority(majority), io, up);
+                if !majority {
+                    self.renounce(now, io, up);
+                }
                 note_owners(&mut self.news);
             }
             News::Candidate { host } => {
                 let command = MembershipCommand::Verify { host: &host };
                 // A membership that is full has said so itself; the candidate will be heard again.
-                let _ = self.membership.handle_command(now, command, io, &mut of_membership(&mut self.news, up));
+                let _ = self.membership.handle_command(
+                    now,
+                    command,
+                    io,
+                    &mut of_membership(&mut self.news, up),
+                );
             }
-            News::Lost { id } => self.tell_actors(now, ActorsCommand::Evict { id }, io, up),
+            News::Contested { id } => self.tell_actors(now, ActorsCommand::Evict { id }, io, up),
             News::Owners => self.tell_actors(now, ActorsCommand::OwnershipChanged, io, up),
             News::Drained => {
                 let tell = &mut of_membership(&mut self.news, up);
-                let _ = self.membership.handle_command(now, MembershipCommand::Leave, io, tell);
+                let _ = self
+                    .membership
+                    .handle_command(now, MembershipCommand::Leave, io, tell);
             }
             News::Goodbye => up.event(RingEvent::Left),
         }
     }
 
-    fn tell_directory(&mut self, now: Instant, command: DirectoryCommand<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn tell_directory(
+        &mut self,
+        now: Instant,
+        command: DirectoryCommand<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         // Refused is a member beyond `peers_max`: it stays a member, and is routed to by nobody.
-        let _ = self.directory.handle_command(now, command, io, &mut of_directory(&mut self.news, up));
+        let _ =
+            self.directory
+                .handle_command(now, command, io, &mut of_directory(&mut self.news, up));
     }
 
-    fn tell_actors(&mut self, now: Instant, command: ActorsCommand<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn tell_actors(
+        &mut self,
+        now: Instant,
+        command: ActorsCommand<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         let tell = &mut of_actors(&mut self.news, up);
         // Only calls can be refused, and these are none.
-        let _ = self.actors.handle_command(now, command, io, &mut self.directory, tell);
+        let _ = self
+            .actors
+            .handle_command(now, command, io, &mut self.directory, tell);
+    }
+
+    /// Gives everything up: the other side owns it now, and writes to it.
+    fn renounce(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        let own: Vec<u64> = self.directory.local_ids().collect();
+        for id in own {
+            self.tell_actors(now, ActorsCommand::Evict { id }, io, up);
+        }
+        self.tell_directory(now, DirectoryCommand::ReleaseAll, io, up);
     }
 
     fn leave(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
@@ -332,10 +427,12 @@ impl Ring {
     /// The machine a method belongs to.
     const fn machine_of(method: crate::id::MethodId) -> Option<u8> {
         match method {
-            control_plane::PING | control_plane::NEGOTIATE | control_plane::CLOSING => Some(membership::MACHINE),
-            control_plane::LOCAL_ACTOR_IDS | control_plane::ANNOUNCE_OWNERSHIP | control_plane::ANNOUNCE_EXPIRY => {
-                Some(directory::MACHINE)
+            control_plane::PING | control_plane::NEGOTIATE | control_plane::CLOSING => {
+                Some(membership::MACHINE)
             }
+            control_plane::LOCAL_ACTOR_IDS
+            | control_plane::ANNOUNCE_OWNERSHIP
+            | control_plane::ANNOUNCE_EXPIRY => Some(directory::MACHINE),
             control_plane::APPLY | control_plane::GET => Some(actors::MACHINE),
             admin::STATUS | admin::LEAVE | admin::OWNER => Some(super::admin::MACHINE),
             _ => None,
@@ -368,18 +465,24 @@ impl Machine for Ring {
         match machine {
             Some(membership::MACHINE) => {
                 let tell = &mut of_membership(&mut self.news, up);
-                self.membership.handle_stream(now, stream, tag, event, io, tell);
+                self.membership
+                    .handle_stream(now, stream, tag, event, io, tell);
             }
             Some(directory::MACHINE) => {
                 let tell = &mut of_directory(&mut self.news, up);
-                self.directory.handle_stream(now, stream, tag, event, io, tell);
+                self.directory
+                    .handle_stream(now, stream, tag, event, io, tell);
             }
             Some(actors::MACHINE) => {
                 let tell = &mut of_actors(&mut self.news, up);
-                self.actors.handle_stream(now, stream, tag, event, io, &mut self.directory, tell);
+                self.actors
+                    .handle_stream(now, stream, tag, event, io, &mut self.directory, tell);
             }
             Some(super::admin::MACHINE) => {
-                if self.admin.handle_stream(now, stream, tag, event, self.shown(), io) {
+                if self
+                    .admin
+                    .handle_stream(now, stream, tag, event, self.shown(), io)
+                {
                     up.event(RingEvent::LeaveAsked);
                     self.leave(now, io, up);
                 }
@@ -389,10 +492,18 @@ impl Machine for Ring {
         self.hand_over(now, io, up);
     }
 
-    fn handle_done(&mut self, now: Instant, tag: Tag, done: Done<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn handle_done(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        done: Done<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         if tag.machine() == actors::MACHINE {
             let tell = &mut of_actors(&mut self.news, up);
-            self.actors.handle_done(now, tag, done, io, &mut self.directory, tell);
+            self.actors
+                .handle_done(now, tag, done, io, &mut self.directory, tell);
         }
         self.hand_over(now, io, up);
     }
@@ -410,11 +521,14 @@ impl Machine for Ring {
                     self.admin.started(wall.at);
                 }
                 let tell = &mut of_membership(&mut self.news, up);
-                self.membership.handle_command(now, command, io, tell).map_err(RingRefused::Membership)?;
+                self.membership
+                    .handle_command(now, command, io, tell)
+                    .map_err(RingRefused::Membership)?;
             }
             RingCommand::Actors(command) => {
                 let tell = &mut of_actors(&mut self.news, up);
-                self.actors.handle_command(now, command, io, &mut self.directory, tell)?;
+                self.actors
+                    .handle_command(now, command, io, &mut self.directory, tell)?;
             }
             RingCommand::Leave => self.leave(now, io, up),
         }
@@ -425,21 +539,31 @@ impl Machine for Ring {
     fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.membership.poll_timeout()) {
-            self.membership.handle_timeout(now, io, &mut of_membership(&mut self.news, up));
+            self.membership
+                .handle_timeout(now, io, &mut of_membership(&mut self.news, up));
             self.hand_over(now, io, up);
         }
         if due(self.directory.poll_timeout()) {
-            self.directory.handle_timeout(now, io, &mut of_directory(&mut self.news, up));
+            self.directory
+                .handle_timeout(now, io, &mut of_directory(&mut self.news, up));
             self.hand_over(now, io, up);
         }
         if due(self.actors.poll_timeout()) {
-            self.actors.handle_timeout(now, io, &mut self.directory, &mut of_actors(&mut self.news, up));
+            self.actors.handle_timeout(
+                now,
+                io,
+                &mut self.directory,
+                &mut of_actors(&mut self.news, up),
+            );
             self.hand_over(now, io, up);
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let decide = earliest(self.membership.poll_timeout(), self.directory.poll_timeout());
+        let decide = earliest(
+            self.membership.poll_timeout(),
+            self.directory.poll_timeout(),
+        );
         earliest(decide, self.actors.poll_timeout())
     }
 }

@@ -26,7 +26,12 @@ struct Toy {
 }
 
 enum Ask<'a> {
-    Call { to: &'a str, method: MethodId, payload: &'a [u8], deadline: Option<Instant> },
+    Call {
+        to: &'a str,
+        method: MethodId,
+        payload: &'a [u8],
+        deadline: Option<Instant>,
+    },
     End(StreamId),
 }
 
@@ -51,12 +56,19 @@ impl Machine for Toy {
                     SILENT => io.adopt(stream, Tag(3)),
                     _ => {}
                 }
-                format!("accepted from {}", from.map_or("nobody", |node| io.name(node)))
+                format!(
+                    "accepted from {}",
+                    from.map_or("nobody", |node| io.name(node))
+                )
             }
-            StreamIn::Header(header) => format!("header {}", header.text("trefoil-node").unwrap_or("-")),
+            StreamIn::Header(header) => {
+                format!("header {}", header.text("trefoil-node").unwrap_or("-"))
+            }
             StreamIn::Frame(bytes) => {
                 if tag == Tag(2) {
-                    io.frame(stream, bytes.len()).unwrap().copy_from_slice(bytes);
+                    io.frame(stream, bytes.len())
+                        .unwrap()
+                        .copy_from_slice(bytes);
                     io.end(stream, Status::OK);
                 }
                 io.hold(stream, self.held);
@@ -69,7 +81,15 @@ impl Machine for Toy {
         self.heard.push((stream, text));
     }
 
-    fn handle_done(&mut self, _: Instant, _: Tag, _: Done<'_>, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+    fn handle_done(
+        &mut self,
+        _: Instant,
+        _: Tag,
+        _: Done<'_>,
+        _: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) {
+    }
 
     fn handle_command(
         &mut self,
@@ -79,9 +99,15 @@ impl Machine for Toy {
         up: &mut dyn Events<Self>,
     ) -> Result<(), Full> {
         match command {
-            Ask::Call { to, method, payload, deadline } => {
+            Ask::Call {
+                to,
+                method,
+                payload,
+                deadline,
+            } => {
                 let to = io.node(to)?;
-                let stream = io.open(to, method, Class::Control, Header::EMPTY, deadline, Tag(1))?;
+                let stream =
+                    io.open(to, method, Class::Control, Header::EMPTY, deadline, Tag(1))?;
                 io.frame(stream, payload.len())?.copy_from_slice(payload);
                 io.half_close(stream);
                 up.event(stream);
@@ -128,7 +154,11 @@ fn config(node: &str, cluster: &str) -> EngineConfig {
         electorate: 0,
         features: 0,
         anonymous: false,
-        limits: Limits { streams_max: 8, nodes_max: 8, ..Limits::default() },
+        limits: Limits {
+            streams_max: 8,
+            nodes_max: 8,
+            ..Limits::default()
+        },
         links: LinkConfig::default(),
         seed: 1,
     }
@@ -138,8 +168,16 @@ impl World {
     fn new(nodes: &[EngineConfig]) -> Self {
         let names: Vec<&str> = nodes.iter().map(|config| config.node.as_str()).collect();
         let (switch, sides) = Switch::new(&names, 8, 8);
-        let engines = nodes.iter().map(|config| Engine::new(config.clone(), Toy::default()).unwrap()).collect();
-        Self { engines, sides, switch, now: Instant::from_millis(1) }
+        let engines = nodes
+            .iter()
+            .map(|config| Engine::new(config.clone(), Toy::default()).unwrap())
+            .collect();
+        Self {
+            engines,
+            sides,
+            switch,
+            now: Instant::from_millis(1),
+        }
     }
 
     fn pair() -> Self {
@@ -149,12 +187,23 @@ impl World {
     fn ask(&mut self, node: usize, ask: Ask<'_>) -> Option<StreamId> {
         let mut opened = None;
         let mut up = |stream: StreamId| opened = Some(stream);
-        self.engines[node].command(self.now, ask, &mut self.sides[node], &mut NoStore, &mut up).unwrap();
+        self.engines[node]
+            .command(self.now, ask, &mut self.sides[node], &mut NoStore, &mut up)
+            .unwrap();
         opened
     }
 
     fn call(&mut self, to: &str, method: MethodId, deadline: Option<Instant>) -> StreamId {
-        self.ask(0, Ask::Call { to, method, payload: b"hi", deadline }).unwrap()
+        self.ask(
+            0,
+            Ask::Call {
+                to,
+                method,
+                payload: b"hi",
+                deadline,
+            },
+        )
+        .unwrap()
     }
 
     fn settle(&mut self) {
@@ -162,7 +211,13 @@ impl World {
         while self.switch.carry(&mut self.sides) {
             for (engine, side) in self.engines.iter_mut().zip(&mut self.sides) {
                 while let Poll::Ready(arrival) = side.poll(&mut cx) {
-                    engine.arrive(self.now, &arrival, side, &mut NoStore, &mut |_: StreamId| {});
+                    engine.arrive(
+                        self.now,
+                        &arrival,
+                        side,
+                        &mut NoStore,
+                        &mut |_: StreamId| {},
+                    );
                     arrival.spend(|spent| side.recycle(spent));
                 }
             }
@@ -171,7 +226,12 @@ impl World {
 
     fn sleep(&mut self, node: usize) {
         self.now = self.engines[node].poll_timeout().unwrap();
-        self.engines[node].tick(self.now, &mut self.sides[node], &mut NoStore, &mut |_: StreamId| {});
+        self.engines[node].tick(
+            self.now,
+            &mut self.sides[node],
+            &mut NoStore,
+            &mut |_: StreamId| {},
+        );
         self.settle();
     }
 
@@ -188,7 +248,10 @@ fn a_call_goes_there_and_back_and_both_sides_know_each_other() {
     world.settle();
     assert_eq!(world.heard(0), ["header b", "frame hi", "ended Ok Peer"]);
     assert_eq!(world.heard(1), ["accepted from a", "frame hi"]);
-    assert_eq!((world.engines[0].streams(), world.engines[1].streams()), (0, 0));
+    assert_eq!(
+        (world.engines[0].streams(), world.engines[1].streams()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -220,11 +283,17 @@ fn a_deadline_ends_both_sides_once() {
     world.heard(1);
     world.sleep(0);
     assert_eq!(world.now, Instant::from_millis(50));
-    assert_eq!(world.heard(0), ["header b", "ended DeadlineExceeded Deadline"]);
+    assert_eq!(
+        world.heard(0),
+        ["header b", "ended DeadlineExceeded Deadline"]
+    );
     let far = world.heard(1);
     assert_eq!(far.len(), 1, "{far:?}");
     assert!(far[0].starts_with("ended"), "{far:?}");
-    assert_eq!((world.engines[0].streams(), world.engines[1].streams()), (0, 0));
+    assert_eq!(
+        (world.engines[0].streams(), world.engines[1].streams()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -253,8 +322,22 @@ fn clusters_of_different_names_never_speak() {
 
 #[test]
 fn a_second_node_of_the_same_name_is_refused() {
-    let mut world = World::new(&[EngineConfig { boot: 5, ..config("a", "c") }, config("b", "c")]);
-    world.engines[1] = Engine::new(EngineConfig { node: "a".into(), boot: 6, ..config("b", "c") }, Toy::default()).unwrap();
+    let mut world = World::new(&[
+        EngineConfig {
+            boot: 5,
+            ..config("a", "c")
+        },
+        config("b", "c"),
+    ]);
+    world.engines[1] = Engine::new(
+        EngineConfig {
+            node: "a".into(),
+            boot: 6,
+            ..config("b", "c")
+        },
+        Toy::default(),
+    )
+    .unwrap();
     world.call("b", ECHO, None);
     world.settle();
     assert_eq!(world.heard(0), ["ended FailedPrecondition Peer"]);
@@ -262,7 +345,13 @@ fn a_second_node_of_the_same_name_is_refused() {
 
 #[test]
 fn a_client_that_says_nothing_is_nobody() {
-    let mut world = World::new(&[EngineConfig { anonymous: true, ..config("a", "c") }, config("b", "other")]);
+    let mut world = World::new(&[
+        EngineConfig {
+            anonymous: true,
+            ..config("a", "c")
+        },
+        config("b", "other"),
+    ]);
     world.call("b", ECHO, None);
     world.settle();
     assert_eq!(world.heard(0), ["header -", "frame hi", "ended Ok Peer"]);
@@ -280,7 +369,10 @@ fn a_full_table_refuses_and_recovers() {
     world.call("b", ECHO, None);
     world.settle();
     let heard = world.heard(0);
-    assert!(heard.last().is_some_and(|last| last.starts_with("ended")), "{heard:?}");
+    assert!(
+        heard.last().is_some_and(|last| last.starts_with("ended")),
+        "{heard:?}"
+    );
     assert_eq!(world.engines[0].streams(), 7);
 }
 
@@ -289,13 +381,19 @@ fn an_unused_link_is_hung_up_after_its_time() {
     let mut world = World::pair();
     world.call("b", ECHO, None);
     world.settle();
-    assert_eq!(world.engines[0].poll_timeout(), Some(world.now + Duration::from_secs(300)));
+    assert_eq!(
+        world.engines[0].poll_timeout(),
+        Some(world.now + Duration::from_secs(300))
+    );
     world.sleep(0);
     assert_eq!(world.engines[0].poll_timeout(), None);
     world.heard(0);
     world.call("b", ECHO, None);
     world.settle();
-    assert_eq!(world.heard(0).last().map(String::as_str), Some("ended Ok Peer"));
+    assert_eq!(
+        world.heard(0).last().map(String::as_str),
+        Some("ended Ok Peer")
+    );
 }
 
 #[test]

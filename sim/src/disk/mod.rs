@@ -65,7 +65,12 @@ impl SimStore {
     /// An idle storage.
     #[must_use]
     pub const fn new(ops_max: u32) -> Self {
-        Self { out: Vec::new(), done: VecDeque::new(), in_flight: 0, ops_max }
+        Self {
+            out: Vec::new(),
+            done: VecDeque::new(),
+            in_flight: 0,
+            ops_max,
+        }
     }
 
     /// What was submitted since the last call.
@@ -193,36 +198,77 @@ impl Disk {
     }
 
     /// Takes what a process submitted.
-    pub fn carry(&mut self, at: Moment, process: Process, tag: Tag, op: OwnedOp, later: &mut Later) {
+    pub fn carry(
+        &mut self,
+        at: Moment,
+        process: Process,
+        tag: Tag,
+        op: OwnedOp,
+        later: &mut Later,
+    ) {
         let takes = self.takes();
-        let lane = self.lanes.entry((process, op.space(), op.name.clone())).or_default();
+        let lane = self
+            .lanes
+            .entry((process, op.space(), op.name.clone()))
+            .or_default();
         lane.done_at = lane.done_at.max(at + takes);
         if self.store.plant() == StorePlant::AnswerBeforeDurable
             && let Verb::Append { expected, .. } = op.verb
         {
             let completion = Completion::Durable { sequence: expected };
-            later.push((at + takes / 2, DiskEvent::Answer { process, tag, completion }));
+            later.push((
+                at + takes / 2,
+                DiskEvent::Answer {
+                    process,
+                    tag,
+                    completion,
+                },
+            ));
         }
         later.push((lane.done_at, DiskEvent::Do { process, tag, op }));
     }
 
     /// An operation's moment has come. `alive` says whether its process still lives.
-    pub fn perform(&mut self, at: Moment, process: Process, tag: Tag, op: OwnedOp, alive: bool, later: &mut Later) {
+    pub fn perform(
+        &mut self,
+        at: Moment,
+        process: Process,
+        tag: Tag,
+        op: OwnedOp,
+        alive: bool,
+        later: &mut Later,
+    ) {
         let key = (process, op.space(), op.name.clone());
         if !alive && !self.survives(at, &key, tag, &op, later) {
             return;
         }
         let unknown = op.space() != Space::Local && self.dice.chance(self.config.unknown_ppm);
         let applied = !unknown || self.dice.coin();
-        let early = self.store.plant() == StorePlant::AnswerBeforeDurable && matches!(op.verb, Verb::Append { .. });
-        let completion = if applied { self.store.apply(process, op) } else { Completion::Unknown };
+        let early = self.store.plant() == StorePlant::AnswerBeforeDurable
+            && matches!(op.verb, Verb::Append { .. });
+        let completion = if applied {
+            self.store.apply(process, op)
+        } else {
+            Completion::Unknown
+        };
         self.count(&completion, unknown);
         let takes = self.takes() / 4;
         let lane = self.lanes.entry(key).or_default();
         lane.answered_at = lane.answered_at.max(at + takes);
         if !early {
-            let completion = if unknown { Completion::Unknown } else { completion };
-            later.push((lane.answered_at, DiskEvent::Answer { process, tag, completion }));
+            let completion = if unknown {
+                Completion::Unknown
+            } else {
+                completion
+            };
+            later.push((
+                lane.answered_at,
+                DiskEvent::Answer {
+                    process,
+                    tag,
+                    completion,
+                },
+            ));
         }
     }
 
@@ -234,15 +280,33 @@ impl Disk {
     }
 
     /// Whether an operation of a dead process is done now.
-    fn survives(&mut self, at: Moment, key: &LaneKey, tag: Tag, op: &OwnedOp, later: &mut Later) -> bool {
+    fn survives(
+        &mut self,
+        at: Moment,
+        key: &LaneKey,
+        tag: Tag,
+        op: &OwnedOp,
+        later: &mut Later,
+    ) -> bool {
         let plant = self.store.plant();
         let lane = self.lanes.entry(key.clone()).or_default();
         if lane.held_until == Moment::ZERO {
-            let wait = if self.dice.coin() { Duration::ZERO } else { self.dice.tail(Duration::from_secs(1)) };
+            let wait = if self.dice.coin() {
+                Duration::ZERO
+            } else {
+                self.dice.tail(Duration::from_secs(1))
+            };
             lane.held_until = at + wait;
         }
         if lane.held_until > at {
-            later.push((lane.held_until, DiskEvent::Do { process: key.0, tag, op: op.clone() }));
+            later.push((
+                lane.held_until,
+                DiskEvent::Do {
+                    process: key.0,
+                    tag,
+                    op: op.clone(),
+                },
+            ));
             return false;
         }
         // Once one is lost, the rest of the lane is: it was sent behind it.

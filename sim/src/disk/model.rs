@@ -62,7 +62,12 @@ impl Log {
     }
 
     fn tail(&self) -> Completion<Vec<u8>> {
-        Completion::Tail { term: self.term, owner: self.owner, first: self.first, next: self.next() }
+        Completion::Tail {
+            term: self.term,
+            owner: self.owner,
+            first: self.first,
+            next: self.next(),
+        }
     }
 
     /// Whether somebody else has taken over.
@@ -100,7 +105,10 @@ impl Store {
     /// An empty store with a bug, or none.
     #[must_use]
     pub fn new(plant: StorePlant) -> Self {
-        Self { plant, ..Self::default() }
+        Self {
+            plant,
+            ..Self::default()
+        }
     }
 
     /// The bug.
@@ -122,7 +130,11 @@ impl Store {
 
     /// Does an operation of `writer`. What it answers is durable.
     pub fn apply(&mut self, writer: Process, op: OwnedOp) -> Completion<Vec<u8>> {
-        let OwnedOp { verb, name, payload } = op;
+        let OwnedOp {
+            verb,
+            name,
+            payload,
+        } = op;
         match verb {
             Verb::Load => {
                 let (revision, value) = self.catalog.get(&name).cloned().unwrap_or_default();
@@ -137,19 +149,35 @@ impl Store {
                 (log.term, log.owner) = (term, owner);
                 log.tail()
             }
-            Verb::Tail => self.logs.get(&name).map_or_else(|| Log::default().tail(), Log::tail),
-            Verb::Append { term, owner, expected } => self.append(writer, name, (term, owner), expected, payload),
-            Verb::Read { from, bytes_max } => {
-                Completion::Records(self.logs.get(&name).map(|log| log.read(from, bytes_max)).unwrap_or_default())
-            }
-            Verb::Trim { term, owner, before } => {
+            Verb::Tail => self
+                .logs
+                .get(&name)
+                .map_or_else(|| Log::default().tail(), Log::tail),
+            Verb::Append {
+                term,
+                owner,
+                expected,
+            } => self.append(writer, name, (term, owner), expected, payload),
+            Verb::Read { from, bytes_max } => Completion::Records(
+                self.logs
+                    .get(&name)
+                    .map(|log| log.read(from, bytes_max))
+                    .unwrap_or_default(),
+            ),
+            Verb::Trim {
+                term,
+                owner,
+                before,
+            } => {
                 let checked = self.plant != StorePlant::NoFence;
                 let log = self.logs.entry(name).or_default();
                 if checked && (log.fenced(term, owner) || log.term < term) {
                     return Completion::Fenced { term: log.term };
                 }
                 log.first = log.first.max(before.min(log.next()));
-                Completion::Durable { sequence: log.first }
+                Completion::Durable {
+                    sequence: log.first,
+                }
             }
             Verb::Seal { term, owner } => {
                 let log = self.logs.entry(name).or_default();
@@ -157,7 +185,9 @@ impl Store {
                     return Completion::Fenced { term: log.term };
                 }
                 log.term = u64::MAX;
-                Completion::Durable { sequence: log.next() }
+                Completion::Durable {
+                    sequence: log.next(),
+                }
             }
             Verb::Keep => {
                 let entry = self.local.entry((writer.node, name)).or_default();
@@ -165,15 +195,27 @@ impl Store {
                 Completion::Durable { sequence: entry.0 }
             }
             Verb::Recall => {
-                let (revision, value) = self.local.get(&(writer.node, name)).cloned().unwrap_or_default();
+                let (revision, value) = self
+                    .local
+                    .get(&(writer.node, name))
+                    .cloned()
+                    .unwrap_or_default();
                 Completion::Value { revision, value }
             }
         }
     }
 
-    fn cas(&mut self, name: Vec<u8>, fence: u64, revision: u64, value: Vec<u8>) -> Completion<Vec<u8>> {
+    fn cas(
+        &mut self,
+        name: Vec<u8>,
+        fence: u64,
+        revision: u64,
+        value: Vec<u8>,
+    ) -> Completion<Vec<u8>> {
         if self.catalog_fence > fence {
-            return Completion::Fenced { term: self.catalog_fence };
+            return Completion::Fenced {
+                term: self.catalog_fence,
+            };
         }
         let entry = self.catalog.entry(name).or_default();
         if entry.0 != revision {
@@ -181,7 +223,9 @@ impl Store {
         }
         self.catalog_fence = fence;
         *entry = (revision + 1, value);
-        Completion::Durable { sequence: revision + 1 }
+        Completion::Durable {
+            sequence: revision + 1,
+        }
     }
 
     fn append(
@@ -199,10 +243,18 @@ impl Store {
             return Completion::Fenced { term: log.term };
         }
         if log.next() != expected {
-            return Completion::Conflict { current: log.next() };
+            return Completion::Conflict {
+                current: log.next(),
+            };
         }
         let fence = (log.term, log.owner);
-        log.records.push(Record { term, owner, fence, writer, payload });
+        log.records.push(Record {
+            term,
+            owner,
+            fence,
+            writer,
+            payload,
+        });
         Completion::Durable { sequence: expected }
     }
 }
@@ -216,34 +268,114 @@ mod tests {
     const B: OwnerId = OwnerId(2);
 
     fn apply(store: &mut Store, op: Op<'_>) -> Completion<Vec<u8>> {
-        store.apply(Process { node: 0, session: 1 }, OwnedOp::new(op))
+        store.apply(
+            Process {
+                node: 0,
+                session: 1,
+            },
+            OwnedOp::new(op),
+        )
     }
 
     fn append(store: &mut Store, term: u64, owner: OwnerId, expected: u64) -> Completion<Vec<u8>> {
-        apply(store, Op::Append { log: b"l", term, owner, expected, payload: b"p" })
+        apply(
+            store,
+            Op::Append {
+                log: b"l",
+                term,
+                owner,
+                expected,
+                payload: b"p",
+            },
+        )
     }
 
     #[test]
     fn only_who_raised_the_fence_appends_and_only_at_the_end() {
         let mut store = Store::default();
-        apply(&mut store, Op::Fence { log: b"l", term: 1, owner: A });
-        assert_eq!(append(&mut store, 1, A, 0), Completion::Durable { sequence: 0 });
+        apply(
+            &mut store,
+            Op::Fence {
+                log: b"l",
+                term: 1,
+                owner: A,
+            },
+        );
+        assert_eq!(
+            append(&mut store, 1, A, 0),
+            Completion::Durable { sequence: 0 }
+        );
         assert_eq!(append(&mut store, 1, B, 1), Completion::Fenced { term: 1 });
-        assert_eq!(append(&mut store, 1, A, 0), Completion::Conflict { current: 1 });
-        assert_eq!(apply(&mut store, Op::Fence { log: b"l", term: 1, owner: B }), Completion::Fenced { term: 1 });
-        let tail = apply(&mut store, Op::Fence { log: b"l", term: 2, owner: B });
-        assert_eq!(tail, Completion::Tail { term: 2, owner: B, first: 0, next: 1 });
+        assert_eq!(
+            append(&mut store, 1, A, 0),
+            Completion::Conflict { current: 1 }
+        );
+        assert_eq!(
+            apply(
+                &mut store,
+                Op::Fence {
+                    log: b"l",
+                    term: 1,
+                    owner: B
+                }
+            ),
+            Completion::Fenced { term: 1 }
+        );
+        let tail = apply(
+            &mut store,
+            Op::Fence {
+                log: b"l",
+                term: 2,
+                owner: B,
+            },
+        );
+        assert_eq!(
+            tail,
+            Completion::Tail {
+                term: 2,
+                owner: B,
+                first: 0,
+                next: 1
+            }
+        );
         assert_eq!(append(&mut store, 1, A, 1), Completion::Fenced { term: 2 });
-        assert_eq!(append(&mut store, 2, B, 1), Completion::Durable { sequence: 1 });
+        assert_eq!(
+            append(&mut store, 2, B, 1),
+            Completion::Durable { sequence: 1 }
+        );
     }
 
     #[test]
     fn trimmed_records_are_hidden_from_machines_alone() {
         let mut store = Store::default();
-        apply(&mut store, Op::Fence { log: b"l", term: 1, owner: A });
+        apply(
+            &mut store,
+            Op::Fence {
+                log: b"l",
+                term: 1,
+                owner: A,
+            },
+        );
         (0..4).for_each(|number| drop(append(&mut store, 1, A, number)));
-        apply(&mut store, Op::Trim { log: b"l", term: 1, owner: A, before: 3 });
-        let Completion::Records(run) = apply(&mut store, Op::Read { log: b"l", from: 0, bytes_max: 100 }) else { panic!() };
+        apply(
+            &mut store,
+            Op::Trim {
+                log: b"l",
+                term: 1,
+                owner: A,
+                before: 3,
+            },
+        );
+        let Completion::Records(run) = apply(
+            &mut store,
+            Op::Read {
+                log: b"l",
+                from: 0,
+                bytes_max: 100,
+            },
+        ) else {
+            panic!()
+        };
         assert!(Records(&run).iter().eq([(3, &b"p"[..])]));
         assert_eq!(store.log(b"l").map(|log| log.records().len()), Some(4));
     }
@@ -251,20 +383,59 @@ mod tests {
     #[test]
     fn a_sealed_log_takes_nothing_more() {
         let mut store = Store::default();
-        apply(&mut store, Op::Fence { log: b"l", term: 1, owner: A });
-        apply(&mut store, Op::Seal { log: b"l", term: 1, owner: A });
-        assert_eq!(append(&mut store, 9, A, 0), Completion::Fenced { term: u64::MAX });
+        apply(
+            &mut store,
+            Op::Fence {
+                log: b"l",
+                term: 1,
+                owner: A,
+            },
+        );
+        apply(
+            &mut store,
+            Op::Seal {
+                log: b"l",
+                term: 1,
+                owner: A,
+            },
+        );
+        assert_eq!(
+            append(&mut store, 9, A, 0),
+            Completion::Fenced { term: u64::MAX }
+        );
     }
 
     #[test]
     fn a_value_is_replaced_at_its_revision_under_its_fence() {
         let mut store = Store::default();
-        let mut cas = |fence, revision| apply(&mut store, Op::Cas { key: b"k", fence, revision, value: b"v" });
+        let mut cas = |fence, revision| {
+            apply(
+                &mut store,
+                Op::Cas {
+                    key: b"k",
+                    fence,
+                    revision,
+                    value: b"v",
+                },
+            )
+        };
         assert_eq!(cas(5, 0), Completion::Durable { sequence: 1 });
         assert_eq!(cas(5, 0), Completion::Conflict { current: 1 });
         assert_eq!(cas(4, 1), Completion::Fenced { term: 5 });
         assert_eq!(cas(6, 1), Completion::Durable { sequence: 2 });
-        let own = store.apply(Process { node: 3, session: 1 }, OwnedOp::new(Op::Recall { key: b"k" }));
-        assert_eq!(own, Completion::Value { revision: 0, value: Vec::new() });
+        let own = store.apply(
+            Process {
+                node: 3,
+                session: 1,
+            },
+            OwnedOp::new(Op::Recall { key: b"k" }),
+        );
+        assert_eq!(
+            own,
+            Completion::Value {
+                revision: 0,
+                value: Vec::new()
+            }
+        );
     }
 }

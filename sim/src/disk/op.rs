@@ -18,13 +18,33 @@ pub struct OwnedOp {
 #[expect(missing_docs, reason = "the names and fields are those of `Op`")]
 pub enum Verb {
     Load,
-    Cas { fence: u64, revision: u64 },
-    Fence { term: u64, owner: OwnerId },
+    Cas {
+        fence: u64,
+        revision: u64,
+    },
+    Fence {
+        term: u64,
+        owner: OwnerId,
+    },
     Tail,
-    Append { term: u64, owner: OwnerId, expected: u64 },
-    Read { from: u64, bytes_max: u32 },
-    Trim { term: u64, owner: OwnerId, before: u64 },
-    Seal { term: u64, owner: OwnerId },
+    Append {
+        term: u64,
+        owner: OwnerId,
+        expected: u64,
+    },
+    Read {
+        from: u64,
+        bytes_max: u32,
+    },
+    Trim {
+        term: u64,
+        owner: OwnerId,
+        before: u64,
+    },
+    Seal {
+        term: u64,
+        owner: OwnerId,
+    },
     Keep,
     Recall,
 }
@@ -46,17 +66,57 @@ impl OwnedOp {
     pub fn new(op: Op<'_>) -> Self {
         let (verb, name, payload): (Verb, &[u8], &[u8]) = match op {
             Op::Load { key } => (Verb::Load, key, &[]),
-            Op::Cas { key, fence, revision, value } => (Verb::Cas { fence, revision }, key, value),
+            Op::Cas {
+                key,
+                fence,
+                revision,
+                value,
+            } => (Verb::Cas { fence, revision }, key, value),
             Op::Fence { log, term, owner } => (Verb::Fence { term, owner }, log, &[]),
             Op::Tail { log } => (Verb::Tail, log, &[]),
-            Op::Append { log, term, owner, expected, payload } => (Verb::Append { term, owner, expected }, log, payload),
-            Op::Read { log, from, bytes_max } => (Verb::Read { from, bytes_max }, log, &[]),
-            Op::Trim { log, term, owner, before } => (Verb::Trim { term, owner, before }, log, &[]),
+            Op::Append {
+                log,
+                term,
+                owner,
+                expected,
+                payload,
+            } => (
+                Verb::Append {
+                    term,
+                    owner,
+                    expected,
+                },
+                log,
+                payload,
+            ),
+            Op::Read {
+                log,
+                from,
+                bytes_max,
+            } => (Verb::Read { from, bytes_max }, log, &[]),
+            Op::Trim {
+                log,
+                term,
+                owner,
+                before,
+            } => (
+                Verb::Trim {
+                    term,
+                    owner,
+                    before,
+                },
+                log,
+                &[],
+            ),
             Op::Seal { log, term, owner } => (Verb::Seal { term, owner }, log, &[]),
             Op::Keep { key, value } => (Verb::Keep, key, value),
             Op::Recall { key } => (Verb::Recall, key, &[]),
         };
-        Self { verb, name: name.to_vec(), payload: payload.to_vec() }
+        Self {
+            verb,
+            name: name.to_vec(),
+            payload: payload.to_vec(),
+        }
     }
 
     /// Where it is ordered.

@@ -163,8 +163,14 @@ impl Net {
 
     /// A process is gone. If its host is still there, its peers hear of it.
     pub fn stop(&mut self, at: Moment, node: usize, host_answers: bool, later: &mut Later) {
-        let Presence::Listening(process) = self.presence[node] else { return };
-        self.presence[node] = if host_answers { Presence::Refusing } else { Presence::Silent };
+        let Presence::Listening(process) = self.presence[node] else {
+            return;
+        };
+        self.presence[node] = if host_answers {
+            Presence::Refusing
+        } else {
+            Presence::Silent
+        };
         for conn in self.conns_of(node) {
             for end in [End::Caller, End::Callee] {
                 if self.conns[&conn.0].process(end) != process {
@@ -175,7 +181,14 @@ impl Net {
                 } else {
                     self.conn_mut(conn, |known| known.broken[end as usize] = true);
                     let patience = self.patience();
-                    later.push((at + patience, NetEvent::KeptAlive { conn, end: end.other(), epoch: u64::MAX }));
+                    later.push((
+                        at + patience,
+                        NetEvent::KeptAlive {
+                            conn,
+                            end: end.other(),
+                            epoch: u64::MAX,
+                        },
+                    ));
                 }
             }
         }
@@ -186,8 +199,19 @@ impl Net {
         for conn in self.conns_of(node) {
             let patience = self.patience();
             if pause > patience {
-                let end = if self.conns[&conn.0].caller.node == node { End::Callee } else { End::Caller };
-                later.push((at + patience, NetEvent::KeptAlive { conn, end, epoch: u64::MAX }));
+                let end = if self.conns[&conn.0].caller.node == node {
+                    End::Callee
+                } else {
+                    End::Caller
+                };
+                later.push((
+                    at + patience,
+                    NetEvent::KeptAlive {
+                        conn,
+                        end,
+                        epoch: u64::MAX,
+                    },
+                ));
             }
         }
     }
@@ -231,8 +255,12 @@ impl Net {
 
     /// Breaks one connection that stands, at both ends. Returns whether there was one.
     pub fn reset_link(&mut self, at: Moment, later: &mut Later) -> bool {
-        let mut up: Vec<u64> =
-            self.conns.iter().filter(|(_, conn)| conn.state == State::Up && !conn.broken[0]).map(|(id, _)| *id).collect();
+        let mut up: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.state == State::Up && !conn.broken[0])
+            .map(|(id, _)| *id)
+            .collect();
         up.sort_unstable();
         if up.is_empty() {
             return false;
@@ -240,7 +268,12 @@ impl Net {
         let conn = ConnId(up[self.dice.index(up.len())]);
         for end in [End::Caller, End::Callee] {
             let known = &self.conns[&conn.0];
-            let arrival = self.paths.arrival(at, known.process(end.other()).node, known.process(end).node, &mut self.dice);
+            let arrival = self.paths.arrival(
+                at,
+                known.process(end.other()).node,
+                known.process(end).node,
+                &mut self.dice,
+            );
             later.push((arrival, NetEvent::Notice(conn, end)));
         }
         true
@@ -249,9 +282,18 @@ impl Net {
     /// Takes what a process's transport was told.
     pub fn carry(&mut self, at: Moment, process: Process, out: Out, later: &mut Later) {
         match out {
-            Out::Dial { conn, link, address } => self.dial(at, process, conn, link, &address, later),
+            Out::Dial {
+                conn,
+                link,
+                address,
+            } => self.dial(at, process, conn, link, &address, later),
             Out::HangUp(conn) => self.break_end(at, conn, End::Caller, later),
-            Out::Send { call, conn, from, packet } => self.send(at, call, conn, from, packet, later),
+            Out::Send {
+                call,
+                conn,
+                from,
+                packet,
+            } => self.send(at, call, conn, from, packet, later),
             Out::Choked(call) => {
                 self.counts.choked += 1;
                 let wait = self.dice.tail(Duration::from_millis(5));
@@ -260,19 +302,39 @@ impl Net {
         }
     }
 
-    fn dial(&mut self, at: Moment, from: Process, conn: ConnId, link: LinkId, address: &str, later: &mut Later) {
+    fn dial(
+        &mut self,
+        at: Moment,
+        from: Process,
+        conn: ConnId,
+        link: LinkId,
+        address: &str,
+        later: &mut Later,
+    ) {
         let Some(node) = self.names.iter().position(|name| name == address) else {
             let known = Conn::new(from, from, link);
             self.conns.insert(conn.0, known);
-            later.push((at + Duration::from_millis(1), NetEvent::Answer(conn, LinkEvent::Lost)));
+            later.push((
+                at + Duration::from_millis(1),
+                NetEvent::Answer(conn, LinkEvent::Lost),
+            ));
             return;
         };
-        self.conns.insert(conn.0, Conn::new(from, Process { node, session: 0 }, link));
+        self.conns
+            .insert(conn.0, Conn::new(from, Process { node, session: 0 }, link));
         let arrival = self.paths.arrival(at, from.node, node, &mut self.dice);
         later.push((arrival, NetEvent::Knock(conn)));
     }
 
-    fn send(&mut self, at: Moment, call: CallId, conn: ConnId, from: End, packet: Packet, later: &mut Later) {
+    fn send(
+        &mut self,
+        at: Moment,
+        call: CallId,
+        conn: ConnId,
+        from: End,
+        packet: Packet,
+        later: &mut Later,
+    ) {
         if matches!(packet, Packet::Open { .. }) {
             self.calls.insert(call.0, Call::new(conn));
             if self.dice.chance(self.paths.config.reset_ppm) {
@@ -280,7 +342,10 @@ impl Net {
                 later.push((at + wait, NetEvent::Reset(call)));
             }
         }
-        let (Some(known), Some(conn)) = (self.calls.get_mut(&call.0), self.conns.get_mut(&conn.0)) else { return };
+        let (Some(known), Some(conn)) = (self.calls.get_mut(&call.0), self.conns.get_mut(&conn.0))
+        else {
+            return;
+        };
         let to = from.other();
         let number = known.sent[to as usize];
         known.sent[to as usize] += 1;
@@ -291,48 +356,97 @@ impl Net {
             conn.waiting.push((call, to, number, packet));
             return;
         }
-        let arrival = self.paths.arrival(at, conn.process(from).node, conn.process(to).node, &mut self.dice);
-        later.push((arrival, NetEvent::Deliver { call, to, number, packet }));
+        let arrival = self.paths.arrival(
+            at,
+            conn.process(from).node,
+            conn.process(to).node,
+            &mut self.dice,
+        );
+        later.push((
+            arrival,
+            NetEvent::Deliver {
+                call,
+                to,
+                number,
+                packet,
+            },
+        ));
     }
 
     /// Something that was scheduled happens.
-    pub fn handle(&mut self, at: Moment, event: NetEvent, later: &mut Later, arrived: &mut Arrived) {
+    pub fn handle(
+        &mut self,
+        at: Moment,
+        event: NetEvent,
+        later: &mut Later,
+        arrived: &mut Arrived,
+    ) {
         match event {
             NetEvent::Knock(conn) => self.knock(at, conn, later),
             NetEvent::Answer(conn, event) => self.answer(at, conn, event, later, arrived),
-            NetEvent::Deliver { call, to, number, packet } => self.deliver(call, to, number, packet, arrived),
+            NetEvent::Deliver {
+                call,
+                to,
+                number,
+                packet,
+            } => self.deliver(call, to, number, packet, arrived),
             NetEvent::Notice(conn, end) => {
-                let Some(known) = self.conns.get(&conn.0) else { return };
-                if self.paths.is_cut(known.process(end.other()).node, known.process(end).node) {
-                    later.push((at + self.paths.config.retransmission, NetEvent::Notice(conn, end)));
+                let Some(known) = self.conns.get(&conn.0) else {
+                    return;
+                };
+                if self
+                    .paths
+                    .is_cut(known.process(end.other()).node, known.process(end).node)
+                {
+                    later.push((
+                        at + self.paths.config.retransmission,
+                        NetEvent::Notice(conn, end),
+                    ));
                 } else {
                     self.lose(conn, end, arrived);
                 }
             }
             NetEvent::KeptAlive { conn, end, epoch } => {
-                let Some(known) = self.conns.get(&conn.0) else { return };
+                let Some(known) = self.conns.get(&conn.0) else {
+                    return;
+                };
                 let (a, b) = (known.caller.node, known.callee.node);
-                let still = epoch == u64::MAX || (self.paths.is_hurt(a, b) && self.paths.epoch(a, b) == epoch);
+                let still = epoch == u64::MAX
+                    || (self.paths.is_hurt(a, b) && self.paths.epoch(a, b) == epoch);
                 if still && !known.broken[end as usize] {
                     self.lose(conn, end, arrived);
                     later.push((at, NetEvent::Notice(conn, end.other())));
                 }
             }
             NetEvent::Reset(call) => {
-                let Some(conn) = self.calls.get(&call.0).and_then(|known| self.conns.get(&known.conn.0)) else { return };
+                let Some(conn) = self
+                    .calls
+                    .get(&call.0)
+                    .and_then(|known| self.conns.get(&known.conn.0))
+                else {
+                    return;
+                };
                 self.counts.resets += 1;
                 arrived.push((conn.caller, In::Reset(call)));
                 arrived.push((conn.callee, In::Reset(call)));
             }
             NetEvent::Writable(call) => {
-                let Some(conn) = self.calls.get(&call.0).and_then(|known| self.conns.get(&known.conn.0)) else { return };
+                let Some(conn) = self
+                    .calls
+                    .get(&call.0)
+                    .and_then(|known| self.conns.get(&known.conn.0))
+                else {
+                    return;
+                };
                 arrived.push((conn.caller, In::Writable(call)));
             }
         }
     }
 
     fn knock(&mut self, at: Moment, conn: ConnId, later: &mut Later) {
-        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| !known.broken[0]) else { return };
+        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| !known.broken[0]) else {
+            return;
+        };
         let (from, to) = (known.caller.node, known.callee.node);
         let stopped = self.paths.is_hurt(from, to);
         let event = match self.presence[to] {
@@ -350,24 +464,54 @@ impl Net {
         later.push((arrival, NetEvent::Answer(conn, event)));
     }
 
-    fn answer(&mut self, at: Moment, conn: ConnId, event: LinkEvent, later: &mut Later, arrived: &mut Arrived) {
-        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| !known.broken[0]) else { return };
+    fn answer(
+        &mut self,
+        at: Moment,
+        conn: ConnId,
+        event: LinkEvent,
+        later: &mut Later,
+        arrived: &mut Arrived,
+    ) {
+        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| !known.broken[0]) else {
+            return;
+        };
         match event {
             LinkEvent::Up => known.state = State::Up,
             LinkEvent::Refused | LinkEvent::Lost => known.broken = [true, true],
         }
         self.counts.refused += u64::from(event == LinkEvent::Refused);
-        arrived.push((known.caller, In::Link { conn, link: known.link, event }));
+        arrived.push((
+            known.caller,
+            In::Link {
+                conn,
+                link: known.link,
+                event,
+            },
+        ));
         self.release(at, conn, later);
     }
 
-    fn deliver(&mut self, call: CallId, to: End, number: u32, packet: Packet, arrived: &mut Arrived) {
-        let Some(known) = self.calls.get_mut(&call.0) else { return };
-        let Some(conn) = self.conns.get_mut(&known.conn.0) else { return };
+    fn deliver(
+        &mut self,
+        call: CallId,
+        to: End,
+        number: u32,
+        packet: Packet,
+        arrived: &mut Arrived,
+    ) {
+        let Some(known) = self.calls.get_mut(&call.0) else {
+            return;
+        };
+        let Some(conn) = self.conns.get_mut(&known.conn.0) else {
+            return;
+        };
         if conn.broken[to as usize] {
             return;
         }
-        if self.paths.is_cut(conn.process(to.other()).node, conn.process(to).node) {
+        if self
+            .paths
+            .is_cut(conn.process(to.other()).node, conn.process(to).node)
+        {
             self.counts.stalled += 1;
             conn.waiting.push((call, to, number, packet));
             return;
@@ -382,26 +526,53 @@ impl Net {
         while let Some(packet) = next {
             known.delivered[to as usize] += 1;
             self.counts.packets += 1;
-            arrived.push((process, In::Call { call, conn: known.conn, from, packet }));
+            arrived.push((
+                process,
+                In::Call {
+                    call,
+                    conn: known.conn,
+                    from,
+                    packet,
+                },
+            ));
             let due = (to, known.delivered[to as usize]);
-            let place = known.early.iter().position(|(end, number, _)| (*end, *number) == due);
+            let place = known
+                .early
+                .iter()
+                .position(|(end, number, _)| (*end, *number) == due);
             next = place.map(|place| known.early.swap_remove(place).2);
         }
     }
 
     /// Sends what waits on a connection, where its way is open.
     fn release(&mut self, at: Moment, conn: ConnId, later: &mut Later) {
-        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| known.state == State::Up) else { return };
+        let Some(known) = self
+            .conns
+            .get_mut(&conn.0)
+            .filter(|known| known.state == State::Up)
+        else {
+            return;
+        };
         for (call, to, number, packet) in std::mem::take(&mut known.waiting) {
             let (from, node) = (known.process(to.other()).node, known.process(to).node);
             let arrival = self.paths.arrival(at, from, node, &mut self.dice);
-            later.push((arrival, NetEvent::Deliver { call, to, number, packet }));
+            later.push((
+                arrival,
+                NetEvent::Deliver {
+                    call,
+                    to,
+                    number,
+                    packet,
+                },
+            ));
         }
     }
 
     /// One end gives the connection up; the other hears of it if it can.
     fn break_end(&mut self, at: Moment, conn: ConnId, end: End, later: &mut Later) {
-        let Some(known) = self.conns.get_mut(&conn.0) else { return };
+        let Some(known) = self.conns.get_mut(&conn.0) else {
+            return;
+        };
         known.broken[end as usize] = true;
         if known.state == State::Dialing && end == End::Caller {
             known.broken = [true, true];
@@ -415,7 +586,13 @@ impl Net {
     /// An end learns that the connection is gone.
     fn lose(&mut self, conn: ConnId, end: End, arrived: &mut Arrived) {
         let calls_first = self.dice.coin();
-        let Some(known) = self.conns.get_mut(&conn.0).filter(|known| !known.broken[end as usize]) else { return };
+        let Some(known) = self
+            .conns
+            .get_mut(&conn.0)
+            .filter(|known| !known.broken[end as usize])
+        else {
+            return;
+        };
         known.broken[end as usize] = true;
         known.waiting.clear();
         self.counts.lost += 1;
@@ -432,7 +609,12 @@ impl Net {
     fn conns_of(&mut self, node: usize) -> Vec<ConnId> {
         self.conns.retain(|_, conn| conn.broken != [true, true]);
         let of = |conn: &Conn| conn.caller.node == node || conn.callee.node == node;
-        let mut conns: Vec<u64> = self.conns.iter().filter(|(_, conn)| of(conn)).map(|(id, _)| *id).collect();
+        let mut conns: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| of(conn))
+            .map(|(id, _)| *id)
+            .collect();
         conns.sort_unstable();
         conns.into_iter().map(ConnId).collect()
     }
@@ -445,12 +627,24 @@ impl Net {
 
 impl Conn {
     const fn new(caller: Process, callee: Process, link: LinkId) -> Self {
-        Self { caller, callee, link, state: State::Dialing, broken: [false, false], waiting: Vec::new() }
+        Self {
+            caller,
+            callee,
+            link,
+            state: State::Dialing,
+            broken: [false, false],
+            waiting: Vec::new(),
+        }
     }
 }
 
 impl Call {
     const fn new(conn: ConnId) -> Self {
-        Self { conn, sent: [0, 0], delivered: [0, 0], early: Vec::new() }
+        Self {
+            conn,
+            sent: [0, 0],
+            delivered: [0, 0],
+            early: Vec::new(),
+        }
     }
 }

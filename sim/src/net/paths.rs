@@ -60,7 +60,11 @@ impl Paths {
     /// All ways open.
     #[must_use]
     pub fn new(nodes: usize, config: NetConfig) -> Self {
-        Self { nodes, ways: vec![Way::default(); nodes * nodes], config }
+        Self {
+            nodes,
+            ways: vec![Way::default(); nodes * nodes],
+            config,
+        }
     }
 
     fn way(&self, from: usize, to: usize) -> Way {

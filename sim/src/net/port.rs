@@ -33,7 +33,10 @@ struct Local {
 #[derive(Debug)]
 enum Known {
     /// Waits for `bind` or `refuse`; what came meanwhile.
-    Offered { conn: ConnId, early: Vec<Packet> },
+    Offered {
+        conn: ConnId,
+        early: Vec<Packet>,
+    },
     Bound(StreamId),
 }
 
@@ -97,8 +100,15 @@ impl SimTransport {
         match input {
             In::Link { conn, link, event } => self.queue(conn, Arrival::Link { link, event }),
             In::Broken { conn, calls_first } => {
-                let link = self.links.iter().find(|(_, known)| **known == conn).map(|(link, _)| *link);
-                let lost = link.map(|link| Arrival::Link { link, event: LinkEvent::Lost });
+                let link = self
+                    .links
+                    .iter()
+                    .find(|(_, known)| **known == conn)
+                    .map(|(link, _)| *link);
+                let lost = link.map(|link| Arrival::Link {
+                    link,
+                    event: LinkEvent::Lost,
+                });
                 if let (Some(lost), false) = (&lost, calls_first) {
                     self.queue(conn, lost.clone());
                 }
@@ -107,11 +117,37 @@ impl SimTransport {
                     self.queue(conn, lost);
                 }
             }
-            In::Call { call, conn, packet: Packet::Open { method, header, timeout }, .. } => {
-                self.calls.insert(call.0, Known::Offered { conn, early: Vec::new() });
-                self.queue(conn, Arrival::Accepted { call, method, header, timeout });
+            In::Call {
+                call,
+                conn,
+                packet:
+                    Packet::Open {
+                        method,
+                        header,
+                        timeout,
+                    },
+                ..
+            } => {
+                self.calls.insert(
+                    call.0,
+                    Known::Offered {
+                        conn,
+                        early: Vec::new(),
+                    },
+                );
+                self.queue(
+                    conn,
+                    Arrival::Accepted {
+                        call,
+                        method,
+                        header,
+                        timeout,
+                    },
+                );
             }
-            In::Call { call, conn, packet, .. } => match self.calls.get_mut(&call.0) {
+            In::Call {
+                call, conn, packet, ..
+            } => match self.calls.get_mut(&call.0) {
                 Some(Known::Offered { early, .. }) => early.push(packet),
                 Some(Known::Bound(stream)) => {
                     let stream = *stream;
@@ -124,7 +160,8 @@ impl SimTransport {
             In::Writable(call) => {
                 if let Some(Known::Bound(stream)) = self.calls.get(&call.0) {
                     let stream = *stream;
-                    if let Some(local) = self.streams.get(&key(stream)).filter(|local| !local.over) {
+                    if let Some(local) = self.streams.get(&key(stream)).filter(|local| !local.over)
+                    {
                         self.queue(local.conn, Arrival::Writable { stream });
                     }
                 }
@@ -133,7 +170,11 @@ impl SimTransport {
     }
 
     fn reset(&mut self, call: CallId) {
-        let packet = Packet::Ended { code: Code::Unavailable, message: b"reset".to_vec(), details: Vec::new() };
+        let packet = Packet::Ended {
+            code: Code::Unavailable,
+            message: b"reset".to_vec(),
+            details: Vec::new(),
+        };
         match self.calls.get_mut(&call.0) {
             Some(Known::Offered { early, .. }) => early.push(packet),
             Some(Known::Bound(stream)) => {
@@ -151,7 +192,13 @@ impl SimTransport {
     }
 
     fn arrive(&mut self, stream: StreamId, conn: ConnId, packet: Packet, cause: Cause) {
-        let Some(local) = self.streams.get_mut(&key(stream)).filter(|local| !local.over) else { return };
+        let Some(local) = self
+            .streams
+            .get_mut(&key(stream))
+            .filter(|local| !local.over)
+        else {
+            return;
+        };
         local.over = matches!(packet, Packet::Ended { .. });
         let arrival = match packet {
             // A call is opened once, and its stream is bound after that.
@@ -159,14 +206,28 @@ impl SimTransport {
             Packet::Header(header) => Arrival::Header { stream, header },
             Packet::Frame(frame) => Arrival::Frame { stream, frame },
             Packet::HalfClosed => Arrival::HalfClosed { stream },
-            Packet::Ended { code, message, details } => Arrival::Ended { stream, code, cause, message, details },
+            Packet::Ended {
+                code,
+                message,
+                details,
+            } => Arrival::Ended {
+                stream,
+                code,
+                cause,
+                message,
+                details,
+            },
         };
         self.queue(conn, arrival);
     }
 
     /// Ends every stream of a connection that is gone, in the order of their numbers.
     fn end_all(&mut self, conn: ConnId, cause: Cause) {
-        let ended = |text: &[u8]| Packet::Ended { code: Code::Unavailable, message: text.to_vec(), details: Vec::new() };
+        let ended = |text: &[u8]| Packet::Ended {
+            code: Code::Unavailable,
+            message: text.to_vec(),
+            details: Vec::new(),
+        };
         let mut streams: Vec<(u64, StreamId)> = self
             .calls
             .iter()
@@ -174,7 +235,11 @@ impl SimTransport {
                 Known::Bound(stream) => Some((*call, *stream)),
                 Known::Offered { .. } => None,
             })
-            .filter(|(_, stream)| self.streams.get(&key(*stream)).is_some_and(|local| local.conn == conn))
+            .filter(|(_, stream)| {
+                self.streams
+                    .get(&key(*stream))
+                    .is_some_and(|local| local.conn == conn)
+            })
             .collect();
         streams.sort_unstable();
         for (_, stream) in streams {
@@ -201,8 +266,15 @@ impl SimTransport {
     }
 
     fn send(&mut self, stream: StreamId, packet: Packet) -> bool {
-        let Some(local) = self.streams.get(&key(stream)).filter(|local| !local.over) else { return false };
-        self.out.push(Out::Send { call: local.call, conn: local.conn, from: local.end, packet });
+        let Some(local) = self.streams.get(&key(stream)).filter(|local| !local.over) else {
+            return false;
+        };
+        self.out.push(Out::Send {
+            call: local.call,
+            conn: local.conn,
+            from: local.end,
+            packet,
+        });
         true
     }
 
@@ -214,7 +286,11 @@ impl SimTransport {
                 if current && event != LinkEvent::Up {
                     self.links.remove(&link);
                     // Those that were opened since the news was queued end too.
-                    let cause = if event == LinkEvent::Refused { Cause::Refused } else { Cause::Lost };
+                    let cause = if event == LinkEvent::Refused {
+                        Cause::Refused
+                    } else {
+                        Cause::Lost
+                    };
                     self.end_all(queued.conn, cause);
                 }
                 current
@@ -244,7 +320,11 @@ impl Transport for SimTransport {
     fn dial(&mut self, link: LinkId, address: &str, _: Class) {
         let conn = ConnId(self.number());
         self.links.insert(link, conn);
-        self.out.push(Out::Dial { conn, link, address: address.to_owned() });
+        self.out.push(Out::Dial {
+            conn,
+            link,
+            address: address.to_owned(),
+        });
     }
 
     fn hang_up(&mut self, link: LinkId) {
@@ -262,11 +342,21 @@ impl Transport for SimTransport {
     }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
-        let Some(Known::Offered { conn, early }) = self.calls.insert(call.0, Known::Bound(stream)) else {
+        let Some(Known::Offered { conn, early }) = self.calls.insert(call.0, Known::Bound(stream))
+        else {
             self.calls.remove(&call.0);
             return;
         };
-        self.streams.insert(key(stream), Local { call, conn, end: End::Callee, over: false, choked: false });
+        self.streams.insert(
+            key(stream),
+            Local {
+                call,
+                conn,
+                end: End::Callee,
+                over: false,
+                choked: false,
+            },
+        );
         self.send(stream, Packet::Header(header.0.to_vec()));
         for packet in early {
             self.arrive(stream, conn, packet, Cause::Peer);
@@ -276,8 +366,17 @@ impl Transport for SimTransport {
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
         if let Some(Known::Offered { conn, .. }) = self.calls.remove(&call.0) {
             let (message, details) = (status.message.as_bytes().to_vec(), status.details.to_vec());
-            let packet = Packet::Ended { code: status.code, message, details };
-            self.out.push(Out::Send { call, conn, from: End::Callee, packet });
+            let packet = Packet::Ended {
+                code: status.code,
+                message,
+                details,
+            };
+            self.out.push(Out::Send {
+                call,
+                conn,
+                from: End::Callee,
+                packet,
+            });
         }
     }
 
@@ -294,25 +393,60 @@ impl Transport for SimTransport {
             // The link's end is queued or told: the stream ends like the others of it.
             let conn = ConnId(0);
             self.calls.insert(call.0, Known::Bound(stream));
-            self.streams.insert(key(stream), Local { call, conn, end: End::Caller, over: false, choked: false });
+            self.streams.insert(
+                key(stream),
+                Local {
+                    call,
+                    conn,
+                    end: End::Caller,
+                    over: false,
+                    choked: false,
+                },
+            );
             self.reset(call);
             return;
         };
         self.calls.insert(call.0, Known::Bound(stream));
-        self.streams.insert(key(stream), Local { call, conn, end: End::Caller, over: false, choked: false });
-        self.send(stream, Packet::Open { method, header: header.0.to_vec(), timeout });
+        self.streams.insert(
+            key(stream),
+            Local {
+                call,
+                conn,
+                end: End::Caller,
+                over: false,
+                choked: false,
+            },
+        );
+        self.send(
+            stream,
+            Packet::Open {
+                method,
+                header: header.0.to_vec(),
+                timeout,
+            },
+        );
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
-        let local = self.streams.get_mut(&key(stream)).filter(|local| !local.over).ok_or(Full)?;
+        let local = self
+            .streams
+            .get_mut(&key(stream))
+            .filter(|local| !local.over)
+            .ok_or(Full)?;
         // Only an opened stream is choked: a reply to a delivered frame always has room.
-        if local.end == End::Caller && !core::mem::replace(&mut local.choked, true) && self.dice.chance(self.choke_ppm) {
+        if local.end == End::Caller
+            && !core::mem::replace(&mut local.choked, true)
+            && self.dice.chance(self.choke_ppm)
+        {
             self.out.push(Out::Choked(local.call));
             return Err(Full);
         }
         self.send(stream, Packet::Frame(vec![0; len]));
         match self.out.last_mut() {
-            Some(Out::Send { packet: Packet::Frame(frame), .. }) => Ok(frame),
+            Some(Out::Send {
+                packet: Packet::Frame(frame),
+                ..
+            }) => Ok(frame),
             Some(_) | None => Ok(&mut self.void),
         }
     }
@@ -325,7 +459,14 @@ impl Transport for SimTransport {
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
         let (message, details) = (status.message.as_bytes().to_vec(), status.details.to_vec());
-        self.send(stream, Packet::Ended { code: status.code, message, details });
+        self.send(
+            stream,
+            Packet::Ended {
+                code: status.code,
+                message,
+                details,
+            },
+        );
         self.forget(stream);
     }
 

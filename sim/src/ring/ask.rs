@@ -59,9 +59,16 @@ impl Ran {
     pub fn new(outcome: Outcome<'_>) -> Self {
         match outcome {
             Outcome::Loaded => Self::Loaded,
-            Outcome::Applied { record, reply } => Self::Applied { record: record.to_vec(), reply: reply.to_vec() },
-            Outcome::Got { reply } => Self::Got { reply: reply.to_vec() },
-            Outcome::Snapshot { bytes } => Self::Snapshot { bytes: bytes.to_vec() },
+            Outcome::Applied { record, reply } => Self::Applied {
+                record: record.to_vec(),
+                reply: reply.to_vec(),
+            },
+            Outcome::Got { reply } => Self::Got {
+                reply: reply.to_vec(),
+            },
+            Outcome::Snapshot { bytes } => Self::Snapshot {
+                bytes: bytes.to_vec(),
+            },
             Outcome::Dropped => Self::Dropped,
             Outcome::Failed => Self::Failed,
         }
@@ -86,18 +93,30 @@ impl Ask {
         match *self {
             Self::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
             Self::Join(ref host) => RingCommand::Membership(MembershipCommand::Join { host }),
-            Self::Apply { call, ref request, request_id, deadline } => RingCommand::Actors(ActorsCommand::Apply {
+            Self::Apply {
+                call,
+                ref request,
+                request_id,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Apply {
                 call,
                 request,
                 request_id: Some(request_id),
                 deadline,
             }),
-            Self::Get { call, ref request, deadline } => {
-                RingCommand::Actors(ActorsCommand::Get { call, request, deadline })
-            }
-            Self::Ran(ticket, ref ran) => {
-                RingCommand::Actors(ActorsCommand::Ran { ticket, outcome: ran.lend() })
-            }
+            Self::Get {
+                call,
+                ref request,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Get {
+                call,
+                request,
+                deadline,
+            }),
+            Self::Ran(ticket, ref ran) => RingCommand::Actors(ActorsCommand::Ran {
+                ticket,
+                outcome: ran.lend(),
+            }),
             Self::Release(id) => RingCommand::Actors(ActorsCommand::Release { id }),
             Self::Leave => RingCommand::Leave,
         }

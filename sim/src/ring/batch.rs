@@ -30,7 +30,12 @@ impl Batch {
     /// The first seed in which an invariant was broken.
     #[must_use]
     pub fn first_broken(&self, invariant: Invariant) -> Option<&Report> {
-        self.failures.iter().find(|report| report.verdicts.iter().any(|verdict| verdict.invariant == invariant))
+        self.failures.iter().find(|report| {
+            report
+                .verdicts
+                .iter()
+                .any(|verdict| verdict.invariant == invariant)
+        })
     }
 
     /// Whether nothing was broken and enough was exercised.
@@ -43,7 +48,11 @@ impl Batch {
         self.seeds += 1;
         self.events += report.events;
         self.coverage.merge(&report.coverage);
-        for (slowest, took) in self.slowest.iter_mut().zip([report.views_after, report.owners_after]) {
+        for (slowest, took) in self
+            .slowest
+            .iter_mut()
+            .zip([report.views_after, report.owners_after])
+        {
             if let Some(took) = took.filter(|took| *took > slowest.0) {
                 *slowest = (took, report.seed);
             }
@@ -68,7 +77,13 @@ pub fn one(seed: u64, options: &Options, trace: Trace) -> Report {
 /// Runs `count` seeds from `first` on, on `threads` threads. Once the invariant `stop_at` is seen to be
 /// broken, no further seed is begun.
 #[must_use]
-pub fn run(first: u64, count: u64, options: &Options, threads: usize, stop_at: Option<Invariant>) -> Batch {
+pub fn run(
+    first: u64,
+    count: u64,
+    options: &Options,
+    threads: usize,
+    stop_at: Option<Invariant>,
+) -> Batch {
     let next = AtomicU64::new(first);
     let end = first + count;
     let reports: Mutex<Vec<Report>> = Mutex::new(Vec::new());

@@ -13,8 +13,15 @@ use crate::moment::Moment;
 /// What a client wants.
 #[derive(Clone, Copy, Debug)]
 enum Want {
-    Apply { request_id: u128, id: u64, nonce: u64, refused: bool },
-    Get { id: u64 },
+    Apply {
+        request_id: u128,
+        id: u64,
+        nonce: u64,
+        refused: bool,
+    },
+    Get {
+        id: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +99,13 @@ impl Clients {
     }
 
     /// A client gets a new errand and sends it to one of `nodes`.
-    pub fn begin(&mut self, client: usize, at: Moment, nodes: &[usize], ledger: &mut Ledger) -> Option<Sending> {
+    pub fn begin(
+        &mut self,
+        client: usize,
+        at: Moment,
+        nodes: &[usize],
+        ledger: &mut Ledger,
+    ) -> Option<Sending> {
         if self.errands[client].is_some() {
             return None;
         }
@@ -100,18 +113,43 @@ impl Clients {
         let want = if self.dice.chance(700_000) {
             let (nonce, refused) = (self.dice.draw(), self.dice.chance(60_000));
             let request_id = u128::from(self.dice.draw()) << 64 | u128::from(self.dice.draw() | 1);
-            ledger.open(request_id, Entry { id, nonce, fate: Fate::Open, asked: at });
-            Want::Apply { request_id, id, nonce, refused }
+            ledger.open(
+                request_id,
+                Entry {
+                    id,
+                    nonce,
+                    fate: Fate::Open,
+                    asked: at,
+                },
+            );
+            Want::Apply {
+                request_id,
+                id,
+                nonce,
+                refused,
+            }
         } else {
             Want::Get { id }
         };
-        self.errands[client] = Some(Errand { want, call: 0, tries: 0, node: 0, settled: false });
+        self.errands[client] = Some(Errand {
+            want,
+            call: 0,
+            tries: 0,
+            node: 0,
+            settled: false,
+        });
         self.send(client, nodes)
     }
 
     /// A further client asks one node for the state of `id` in a settled world.
     pub fn read_settled(&mut self, id: u64, node: usize) -> Option<Sending> {
-        self.errands.push(Some(Errand { want: Want::Get { id }, call: 0, tries: 0, node, settled: true }));
+        self.errands.push(Some(Errand {
+            want: Want::Get { id },
+            call: 0,
+            tries: 0,
+            node,
+            settled: true,
+        }));
         self.send(self.errands.len() - 1, &[node])
     }
 
@@ -129,24 +167,38 @@ impl Clients {
             errand.node = nodes[self.dice.index(nodes.len())];
         }
         let (request, request_id) = match errand.want {
-            Want::Apply { request_id, id, nonce, refused } => {
-                (counter::apply_request(id, nonce, refused), Some(request_id))
-            }
+            Want::Apply {
+                request_id,
+                id,
+                nonce,
+                refused,
+            } => (counter::apply_request(id, nonce, refused), Some(request_id)),
             Want::Get { id } => (counter::get_request(id), None),
         };
-        Some(Sending { call: self.calls, node: errand.node, request, request_id })
+        Some(Sending {
+            call: self.calls,
+            node: errand.node,
+            request,
+            request_id,
+        })
     }
 
     /// The client of a call that nobody has answered yet.
     #[must_use]
     pub fn waiting(&self, call: u64) -> Option<usize> {
-        self.errands.iter().position(|errand| errand.is_some_and(|errand| errand.call == call))
+        self.errands
+            .iter()
+            .position(|errand| errand.is_some_and(|errand| errand.call == call))
     }
 
     /// Errands of a settled world that are not done.
     #[must_use]
     pub fn unsettled(&self) -> Vec<(u64, usize)> {
-        let errands = self.errands.iter().flatten().filter(|errand| errand.settled);
+        let errands = self
+            .errands
+            .iter()
+            .flatten()
+            .filter(|errand| errand.settled);
         errands
             .map(|errand| match errand.want {
                 Want::Apply { id, .. } | Want::Get { id } => (id, errand.node),
@@ -156,8 +208,12 @@ impl Clients {
 
     /// An answer came, or the client's patience is at an end.
     pub fn answered(&mut self, at: Moment, answer: &Answer, ledger: &mut Ledger) -> Next {
-        let Some(client) = self.waiting(answer.call) else { return Next::Nothing };
-        let Some(errand) = self.errands[client] else { return Next::Nothing };
+        let Some(client) = self.waiting(answer.call) else {
+            return Next::Nothing;
+        };
+        let Some(errand) = self.errands[client] else {
+            return Next::Nothing;
+        };
         let done = match (&answer.result, errand.want) {
             (Ok(reply), Want::Apply { request_id, .. }) => {
                 ledger.acknowledge(request_id, counter::applied_state(reply));
@@ -165,7 +221,13 @@ impl Clients {
             }
             (Ok(reply), Want::Get { id }) => {
                 let state = counter::got_state(reply);
-                ledger.saw(Seen { id, state, at, settled: errand.settled, node: errand.node });
+                ledger.saw(Seen {
+                    id,
+                    state,
+                    at,
+                    settled: errand.settled,
+                    node: errand.node,
+                });
                 true
             }
             // It was applied before, and its answer is no longer held.
@@ -174,7 +236,13 @@ impl Clients {
                 true
             }
             (Err((Code::NotFound, _)), Want::Get { id }) => {
-                ledger.saw(Seen { id, state: None, at, settled: errand.settled, node: errand.node });
+                ledger.saw(Seen {
+                    id,
+                    state: None,
+                    at,
+                    settled: errand.settled,
+                    node: errand.node,
+                });
                 true
             }
             (Err((code, message)), _) => {
@@ -190,6 +258,9 @@ impl Clients {
             }
             return Next::Over(client);
         }
-        Next::Again(client, Duration::from_millis(20) + self.dice.tail(Duration::from_millis(150)))
+        Next::Again(
+            client,
+            Duration::from_millis(20) + self.dice.tail(Duration::from_millis(150)),
+        )
     }
 }

@@ -34,7 +34,9 @@ impl Figures {
     /// The time after which `percent` of the others had removed the dead host.
     #[must_use]
     pub fn crash_percentile(&self, percent: usize) -> Duration {
-        let at = (self.crash.len() * percent).div_ceil(100).clamp(1, self.crash.len().max(1));
+        let at = (self.crash.len() * percent)
+            .div_ceil(100)
+            .clamp(1, self.crash.len().max(1));
         self.crash.get(at - 1).copied().unwrap_or_default()
     }
 }
@@ -82,7 +84,11 @@ impl Subject for Members {
             electorate: 0,
             features: 0,
             anonymous: false,
-            limits: Limits { streams_max: 4_096, nodes_max: count + 8, ..Limits::default() },
+            limits: Limits {
+                streams_max: 4_096,
+                nodes_max: count + 8,
+                ..Limits::default()
+            },
             links: LinkConfig::default(),
             seed: birth.boot,
         };
@@ -96,13 +102,21 @@ impl Subject for Members {
         MembershipCommand::Leave
     }
 
-    fn event(&mut self, at: Moment, process: Process, event: MembershipEvent<'_>, _: &mut Vec<(Duration, ())>) {
+    fn event(
+        &mut self,
+        at: Moment,
+        process: Process,
+        event: MembershipEvent<'_>,
+        _: &mut Vec<(Duration, ())>,
+    ) {
         let view = &mut self.views[process.node];
         match event {
-            MembershipEvent::Up { node, host, .. } => match view.iter_mut().find(|(known, _, _)| *known == node) {
-                Some(known) => known.2 = true,
-                None => view.push((node, host.to_owned(), true)),
-            },
+            MembershipEvent::Up { node, host, .. } => {
+                match view.iter_mut().find(|(known, _, _)| *known == node) {
+                    Some(known) => known.2 = true,
+                    None => view.push((node, host.to_owned(), true)),
+                }
+            }
             MembershipEvent::Down { node, .. } => {
                 if let Some(known) = view.iter_mut().find(|(known, _, _)| *known == node) {
                     known.2 = false;
@@ -149,10 +163,25 @@ fn go_on(world: &mut World<Members>, span: Duration) {
 #[must_use]
 pub fn measure(seed: u64, nodes: usize) -> Figures {
     let mut dice = Dice::new(seed, "convergence");
-    let names: Vec<String> = (0..=nodes).map(|node| format!("10.{}.{}.1:7000", node / 256, node % 256)).collect();
+    let names: Vec<String> = (0..=nodes)
+        .map(|node| format!("10.{}.{}.1:7000", node / 256, node % 256))
+        .collect();
     let views = vec![Vec::new(); nodes + 1];
-    let config = WorldConfig { names: names.clone(), drift_ppm: 200, ..WorldConfig::default() };
-    let mut world = World::new(Members { names, views, removals: Vec::new() }, config, seed, Trace::default());
+    let config = WorldConfig {
+        names: names.clone(),
+        drift_ppm: 200,
+        ..WorldConfig::default()
+    };
+    let mut world = World::new(
+        Members {
+            names,
+            views,
+            removals: Vec::new(),
+        },
+        config,
+        seed,
+        Trace::default(),
+    );
     for node in 0..nodes {
         world.start(node);
     }
@@ -170,8 +199,17 @@ pub fn measure(seed: u64, nodes: usize) -> Figures {
     world.crash(victim, false);
     go_on(&mut world, Duration::from_secs(40));
     let name = world.nodes()[victim].name().to_owned();
-    let removals = world.subject.removals.iter().filter(|(_, host)| *host == name);
+    let removals = world
+        .subject
+        .removals
+        .iter()
+        .filter(|(_, host)| *host == name);
     let mut crash: Vec<Duration> = removals.map(|(at, _)| at.since(died)).collect();
     crash.sort_unstable();
-    Figures { cold_start, join, crash, packets }
+    Figures {
+        cold_start,
+        join,
+        crash,
+        packets,
+    }
 }

@@ -27,7 +27,10 @@ impl State {
     /// The state after one more message.
     #[must_use]
     pub fn after(self, nonce: u64) -> Self {
-        Self { count: self.count + 1, digest: Rng::new(self.digest ^ nonce.rotate_left(17)).draw() }
+        Self {
+            count: self.count + 1,
+            digest: Rng::new(self.digest ^ nonce.rotate_left(17)).draw(),
+        }
     }
 
     fn to_bytes(self) -> [u8; 16] {
@@ -41,7 +44,10 @@ impl State {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (count, digest) = bytes.split_first_chunk::<8>()?;
-        Some(Self { count: u64::from_le_bytes(*count), digest: u64::from_le_bytes(digest.try_into().ok()?) })
+        Some(Self {
+            count: u64::from_le_bytes(*count),
+            digest: u64::from_le_bytes(digest.try_into().ok()?),
+        })
     }
 }
 
@@ -54,7 +60,10 @@ impl Actor for State {
         if message.type_url != ADD {
             return Err("refused as asked".into());
         }
-        let nonce: [u8; 8] = message.value.try_into().map_err(|_| Rejected("no nonce".into()))?;
+        let nonce: [u8; 8] = message
+            .value
+            .try_into()
+            .map_err(|_| Rejected("no nonce".into()))?;
         *self = self.after(u64::from_le_bytes(nonce));
         Ok(())
     }
@@ -72,7 +81,9 @@ impl ActorKind for Counters {
     type Actor = State;
 
     fn load(&self, _: u64, snapshot: Option<&[u8]>) -> Result<State, Failed> {
-        snapshot.map_or(Ok(State::default()), |bytes| State::from_bytes(bytes).ok_or(Failed))
+        snapshot.map_or(Ok(State::default()), |bytes| {
+            State::from_bytes(bytes).ok_or(Failed)
+        })
     }
 }
 
@@ -89,9 +100,25 @@ fn encoded(message: &impl Encode) -> Vec<u8> {
 #[must_use]
 pub fn apply_request(id: u64, nonce: u64, refused: bool) -> Vec<u8> {
     let nonce = nonce.to_le_bytes();
-    let messages = [Any { type_url: ADD, value: &nonce }, Any { type_url: REFUSE, value: &[] }];
-    let shown = if refused { &messages[..] } else { &messages[..1] };
-    encoded(&ApplyRequest { id, messages: shown })
+    let messages = [
+        Any {
+            type_url: ADD,
+            value: &nonce,
+        },
+        Any {
+            type_url: REFUSE,
+            value: &[],
+        },
+    ];
+    let shown = if refused {
+        &messages[..]
+    } else {
+        &messages[..1]
+    };
+    encoded(&ApplyRequest {
+        id,
+        messages: shown,
+    })
 }
 
 /// An encoded request for the state of the counter `id`.
@@ -131,12 +158,19 @@ mod tests {
     #[test]
     fn a_request_holds_its_nonce() {
         assert_eq!(nonces(&apply_request(7, 42, false)), Some(vec![42]));
-        assert_eq!(nonces(&apply_request(7, 42, true)), None, "a refused message is in no record");
+        assert_eq!(
+            nonces(&apply_request(7, 42, true)),
+            None,
+            "a refused message is in no record"
+        );
     }
 
     #[test]
     fn histories_that_differ_have_states_that_differ() {
-        let (a, b) = (State::default().after(1).after(2), State::default().after(2).after(1));
+        let (a, b) = (
+            State::default().after(1).after(2),
+            State::default().after(2).after(1),
+        );
         assert_eq!(a.count, b.count);
         assert_ne!(a, b);
         assert_eq!(State::from_bytes(&a.to_bytes()), Some(a));

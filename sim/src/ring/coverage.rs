@@ -58,7 +58,10 @@ impl Coverage {
     /// A count.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
-        self.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+        self.counts
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(0, |(_, count)| *count)
     }
 
     /// All counts, in the order in which they were first made.
@@ -86,8 +89,14 @@ pub fn of_ring(ring: &Ring) -> Coverage {
         ("fenced", actors.fenced),
         ("evicted", actors.evicted),
         ("snapshots", actors.snapshots),
-        ("retries joined or deduplicated", actors.joined + actors.duplicates),
-        ("claim conflicts", directory.contests_won + directory.contests_lost + directory.refused),
+        (
+            "retries joined or deduplicated",
+            actors.joined + actors.duplicates,
+        ),
+        (
+            "claim conflicts",
+            directory.contests_won + directory.contests_lost + directory.refused,
+        ),
     ] {
         coverage.add(name, count);
     }

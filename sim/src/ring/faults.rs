@@ -73,18 +73,30 @@ impl Faults {
             Kind::Split => self.split(world),
             Kind::OneWay => self.one_way(node, world),
             Kind::Pause => {
-                let pause = duration(&mut self.dice, Duration::from_millis(100), Duration::from_secs(10));
+                let pause = duration(
+                    &mut self.dice,
+                    Duration::from_millis(100),
+                    Duration::from_secs(10),
+                );
                 self.coverage.add("pauses", 1);
                 world.pause(node, pause);
             }
             Kind::Crash if living > 1 && world.nodes()[node].lives() => {
-                let back = duration(&mut self.dice, Duration::from_millis(100), Duration::from_secs(10));
+                let back = duration(
+                    &mut self.dice,
+                    Duration::from_millis(100),
+                    Duration::from_secs(10),
+                );
                 self.coverage.add("crashes", 1);
                 world.crash(node, self.dice.coin());
                 world.plan(world.now() + back, Act::Start(node));
             }
             Kind::Leave if living > 2 && world.nodes()[node].lives() => {
-                let back = duration(&mut self.dice, Duration::from_secs(2), Duration::from_secs(15));
+                let back = duration(
+                    &mut self.dice,
+                    Duration::from_secs(2),
+                    Duration::from_secs(15),
+                );
                 self.coverage.add("leaves", 1);
                 world.command(node, Duration::ZERO, Ask::Leave);
                 world.plan(world.now() + back, Act::Start(node));
@@ -135,7 +147,11 @@ impl Faults {
     }
 
     fn cut(&mut self, pairs: Vec<(usize, usize)>, world: &mut World<RingSubject>) {
-        let lasts = duration(&mut self.dice, Duration::from_millis(100), Duration::from_secs(12));
+        let lasts = duration(
+            &mut self.dice,
+            Duration::from_millis(100),
+            Duration::from_secs(12),
+        );
         world.with_net(|at, net, later| {
             for (from, to) in &pairs {
                 net.cut(at, *from, *to, later);
@@ -149,8 +165,15 @@ impl Faults {
         let to = self.dice.index(world.nodes().len());
         self.coverage.add("slow ways", 1);
         world.with_net(|_, net, _| net.paths.set_slow(from, to, percent));
-        let lasts = duration(&mut self.dice, Duration::from_secs(1), Duration::from_secs(10));
-        world.plan(self.heal_at.min(world.now() + lasts), Act::Mend(vec![(from, to)]));
+        let lasts = duration(
+            &mut self.dice,
+            Duration::from_secs(1),
+            Duration::from_secs(10),
+        );
+        world.plan(
+            self.heal_at.min(world.now() + lasts),
+            Act::Mend(vec![(from, to)]),
+        );
     }
 
     /// Ways are mended.

@@ -69,7 +69,9 @@ impl Ledger {
 
     /// All requests.
     pub fn entries(&self) -> impl Iterator<Item = (u128, &Entry)> {
-        self.entries.iter().map(|(request_id, entry)| (*request_id, entry))
+        self.entries
+            .iter()
+            .map(|(request_id, entry)| (*request_id, entry))
     }
 
     /// A request.
@@ -87,6 +89,9 @@ impl Ledger {
     /// Requests that were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.entries.values().filter(|entry| entry.fate != Fate::Open).count()
+        self.entries
+            .values()
+            .filter(|entry| entry.fate != Fate::Open)
+            .count()
     }
 }

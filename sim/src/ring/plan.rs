@@ -84,15 +84,31 @@ impl Plan {
         let mut dice = Dice::new(seed, "plan");
         let drawn = 3 + dice.index(4);
         let count = nodes.unwrap_or(drawn);
-        let names: Vec<String> = (0..count).map(|node| format!("10.0.0.{}:7000", node + 1)).collect();
+        let names: Vec<String> = (0..count)
+            .map(|node| format!("10.0.0.{}:7000", node + 1))
+            .collect();
         let ids = (0..8 + dice.below(17)).map(|_| dice.draw()).collect();
         let kinds: Vec<Kind> = KINDS.into_iter().filter(|_| dice.chance(550_000)).collect();
         let wide = dice.chance(250_000);
-        let latency = if wide { Duration::from_millis(15) } else { Duration::from_micros(200) };
-        let ppm = |dice: &mut Dice, max: u64| if dice.coin() { 0 } else { dice.below(max) as u32 };
+        let latency = if wide {
+            Duration::from_millis(15)
+        } else {
+            Duration::from_micros(200)
+        };
+        let ppm = |dice: &mut Dice, max: u64| {
+            if dice.coin() {
+                0
+            } else {
+                dice.below(max) as u32
+            }
+        };
         let net = NetConfig {
             latency_min: latency,
-            latency_jitter: if wide { Duration::from_millis(8) } else { dice.between(Duration::from_micros(100), Duration::from_millis(5)) },
+            latency_jitter: if wide {
+                Duration::from_millis(8)
+            } else {
+                dice.between(Duration::from_micros(100), Duration::from_millis(5))
+            },
             loss_ppm: ppm(&mut dice, 30_000),
             reset_ppm: ppm(&mut dice, 20_000),
             choke_ppm: ppm(&mut dice, 5_000),
@@ -106,10 +122,18 @@ impl Plan {
         };
         let settings = Settings {
             contacts: names[..2].to_vec(),
-            partition: if dice.chance(300_000) { PartitionPolicy::KeepBoth } else { PartitionPolicy::KeepMajority },
+            partition: if dice.chance(300_000) {
+                PartitionPolicy::KeepBoth
+            } else {
+                PartitionPolicy::KeepMajority
+            },
             idle_timeout: Duration::from_secs(if dice.coin() { 8 } else { 600 }),
         };
-        let late = if dice.coin() { Duration::ZERO } else { dice.between(Duration::from_secs(5), Duration::from_secs(20)) };
+        let late = if dice.coin() {
+            Duration::ZERO
+        } else {
+            dice.between(Duration::from_secs(5), Duration::from_secs(20))
+        };
         Self {
             names,
             ids,
@@ -130,5 +154,9 @@ impl Plan {
 /// How long a fault lasts: often short, seldom long.
 pub fn duration(dice: &mut Dice, shortest: Duration, longest: Duration) -> Duration {
     let tenth = shortest + longest.saturating_sub(shortest) / 10;
-    if dice.coin() { dice.between(shortest, tenth) } else { dice.between(tenth, longest) }
+    if dice.coin() {
+        dice.between(shortest, tenth)
+    } else {
+        dice.between(tenth, longest)
+    }
 }

@@ -38,23 +38,54 @@ pub struct Plant {
 
 /// All bugs.
 pub const PLANTS: &[Plant] = &[
-    Plant { name: "no-fence", bug: Bug::Store(StorePlant::NoFence), breaks: Invariant::Journal, seeds: 20 },
-    Plant { name: "lying-store", bug: Bug::Store(StorePlant::AnswerBeforeDurable), breaks: Invariant::Journal, seeds: 20 },
+    Plant {
+        name: "no-fence",
+        bug: Bug::Store(StorePlant::NoFence),
+        breaks: Invariant::Journal,
+        seeds: 20,
+    },
+    Plant {
+        name: "lying-store",
+        bug: Bug::Store(StorePlant::AnswerBeforeDurable),
+        breaks: Invariant::Journal,
+        seeds: 20,
+    },
     Plant {
         name: "answer-before-durable",
         bug: Bug::Actors(ActorsPlant::AnswerBeforeDurable),
         breaks: Invariant::Journal,
         seeds: 20,
     },
-    Plant { name: "forget-fence", bug: Bug::Actors(ActorsPlant::ForgetFence), breaks: Invariant::Journal, seeds: 20 },
-    Plant { name: "no-tie-break", bug: Bug::Directory(DirectoryPlant::NoTieBreak), breaks: Invariant::Owners, seeds: 120 },
+    Plant {
+        name: "forget-fence",
+        bug: Bug::Actors(ActorsPlant::ForgetFence),
+        breaks: Invariant::Journal,
+        seeds: 20,
+    },
+    Plant {
+        name: "no-tie-break",
+        bug: Bug::Directory(DirectoryPlant::NoTieBreak),
+        breaks: Invariant::Owners,
+        seeds: 60,
+    },
     Plant {
         name: "no-anti-entropy",
         bug: Bug::Directory(DirectoryPlant::NoAntiEntropy),
         breaks: Invariant::Owners,
         seeds: 60,
     },
-    Plant { name: "hearsay", bug: Bug::Membership(MembershipPlant::HearsayResurrects), breaks: Invariant::Resurrection, seeds: 20 },
+    Plant {
+        name: "dead-claims",
+        bug: Bug::Directory(DirectoryPlant::DeadHostsClaimsKept),
+        breaks: Invariant::Owners,
+        seeds: 20,
+    },
+    Plant {
+        name: "hearsay",
+        bug: Bug::Membership(MembershipPlant::HearsayResurrects),
+        breaks: Invariant::Resurrection,
+        seeds: 20,
+    },
     Plant {
         name: "no-lag-guard",
         bug: Bug::Membership(MembershipPlant::NoLagGuard),
@@ -67,8 +98,18 @@ pub const PLANTS: &[Plant] = &[
         breaks: Invariant::Streams,
         seeds: 5,
     },
-    Plant { name: "double-end", bug: Bug::Machine(MachinePlant::DoubleEnd), breaks: Invariant::Streams, seeds: 5 },
-    Plant { name: "late-timeout", bug: Bug::Machine(MachinePlant::LateTimeout), breaks: Invariant::Timers, seeds: 5 },
+    Plant {
+        name: "double-end",
+        bug: Bug::Machine(MachinePlant::DoubleEnd),
+        breaks: Invariant::Streams,
+        seeds: 5,
+    },
+    Plant {
+        name: "late-timeout",
+        bug: Bug::Machine(MachinePlant::LateTimeout),
+        breaks: Invariant::Timers,
+        seeds: 5,
+    },
 ];
 
 /// The bug of a name.

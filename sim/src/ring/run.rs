@@ -118,7 +118,11 @@ impl Run {
             names: plan.names.clone(),
             net: plan.net.clone(),
             disk: plan.disk.clone(),
-            store_plant: if let Some(Bug::Store(plant)) = bug { plant } else { StorePlant::None },
+            store_plant: if let Some(Bug::Store(plant)) = bug {
+                plant
+            } else {
+                StorePlant::None
+            },
             drift_ppm: 200,
             timer_slack: Duration::from_micros(300),
         };
@@ -144,7 +148,11 @@ impl Run {
     pub fn calm(seed: u64, options: &Options, latency: Duration) -> Self {
         let drawn = Plan::draw(seed, options.nodes);
         let plan = Plan {
-            net: NetConfig { latency_min: latency, latency_jitter: latency / 10, ..NetConfig::default() },
+            net: NetConfig {
+                latency_min: latency,
+                latency_jitter: latency / 10,
+                ..NetConfig::default()
+            },
             disk: DiskConfig::default(),
             late_start: Moment::ZERO,
             ..drawn
@@ -167,14 +175,23 @@ impl Run {
 
     /// Whom a node removed from its view.
     pub fn removals_by(&self, node: usize) -> impl Iterator<Item = &ViewNews> {
-        self.news.iter().filter(move |news| news.node == node && !news.up)
+        self.news
+            .iter()
+            .filter(move |news| news.node == node && !news.up)
     }
 
     fn start_all(&mut self) {
         let last = self.nodes() - 1;
         for node in 0..self.nodes() {
             let at = Moment::ZERO + self.dice.between(Duration::ZERO, Duration::from_secs(1));
-            self.world.plan(if node == last { at.max(self.plan.late_start) } else { at }, Act::Start(node));
+            self.world.plan(
+                if node == last {
+                    at.max(self.plan.late_start)
+                } else {
+                    at
+                },
+                Act::Start(node),
+            );
         }
     }
 
@@ -219,7 +236,9 @@ impl Run {
             Act::Client(client) => {
                 if !self.clients_stopped {
                     let nodes = self.living();
-                    let sending = self.clients.begin(client, self.world.now(), &nodes, &mut self.ledger);
+                    let sending =
+                        self.clients
+                            .begin(client, self.world.now(), &nodes, &mut self.ledger);
                     self.send(sending);
                 }
             }
@@ -259,28 +278,52 @@ impl Run {
         self.removals.forget(node);
         let now = self.world.now();
         let unix_seconds = WALL_SECONDS + now.as_nanos() as i64 / 1_000_000_000;
-        let wall = WallClock { at: self.world.clock(node), unix_seconds };
+        let wall = WallClock {
+            at: self.world.clock(node),
+            unix_seconds,
+        };
         self.world.command(node, Duration::ZERO, Ask::Wall(wall));
         if node + 1 == self.nodes() {
             // A further contact by command, besides those of the settings.
             let host = self.plan.names[node - 1].clone();
-            self.world.command(node, Duration::from_millis(1), Ask::Join(host));
+            self.world
+                .command(node, Duration::from_millis(1), Ask::Join(host));
         }
     }
 
     fn living(&self) -> Vec<usize> {
-        (0..self.nodes()).filter(|node| self.world.nodes()[*node].lives()).collect()
+        (0..self.nodes())
+            .filter(|node| self.world.nodes()[*node].lives())
+            .collect()
     }
 
     fn send(&mut self, sending: Option<Sending>) {
-        let Some(Sending { call, node, request, request_id }) = sending else { return };
+        let Some(Sending {
+            call,
+            node,
+            request,
+            request_id,
+        }) = sending
+        else {
+            return;
+        };
         let deadline = self.world.clock(node) + CALL_TIMEOUT;
         let ask = match request_id {
-            Some(request_id) => Ask::Apply { call, request, request_id, deadline },
-            None => Ask::Get { call, request, deadline },
+            Some(request_id) => Ask::Apply {
+                call,
+                request,
+                request_id,
+                deadline,
+            },
+            None => Ask::Get {
+                call,
+                request,
+                deadline,
+            },
         };
         self.world.command(node, Duration::ZERO, ask);
-        self.world.plan(self.world.now() + PATIENCE, Act::Impatient(call));
+        self.world
+            .plan(self.world.now() + PATIENCE, Act::Impatient(call));
     }
 
     fn answered(&mut self, answer: &Answer) {
@@ -311,10 +354,15 @@ impl Run {
     fn look(&mut self) {
         let now = self.world.now();
         self.world.plan(now + LOOK_EVERY, Act::Look);
-        let Some(healed) = self.settling.healed_at else { return };
+        let Some(healed) = self.settling.healed_at else {
+            return;
+        };
         if let Some(wrong) = views::wrong(&self.world) {
             if self.settling.views_since.take().is_some() && now.since(healed) > views::BOUND {
-                self.say(Invariant::Views, format!("views were right and are not any more: {wrong}"));
+                self.say(
+                    Invariant::Views,
+                    format!("views were right and are not any more: {wrong}"),
+                );
             }
             self.settling.owners_since = None;
             self.settling.owners_wrong_since = None;
@@ -329,8 +377,13 @@ impl Run {
             }
             Some(wrong) => {
                 let wrong_since = *self.settling.owners_wrong_since.get_or_insert(now);
-                if now > due.max(wrong_since + owners::CHANGE) && !std::mem::replace(&mut self.settling.told_owners, true) {
-                    self.say(Invariant::Owners, format!("views are equal since {since}: {wrong}"));
+                if now > due.max(wrong_since + owners::CHANGE)
+                    && !std::mem::replace(&mut self.settling.told_owners, true)
+                {
+                    self.say(
+                        Invariant::Owners,
+                        format!("views are equal since {since}: {wrong}"),
+                    );
                 }
             }
         }
@@ -346,7 +399,11 @@ impl Run {
     }
 
     fn say(&mut self, invariant: Invariant, text: String) {
-        self.verdicts.push(Verdict { at: self.world.now(), invariant, text });
+        self.verdicts.push(Verdict {
+            at: self.world.now(),
+            invariant,
+            text,
+        });
     }
 
     fn read_everything(&mut self) {
@@ -362,7 +419,10 @@ impl Run {
         let now = self.world.now();
         for (id, node) in self.clients.unsettled() {
             let why = self.clients.last_failure.clone().unwrap_or_default();
-            self.say(Invariant::Counters, format!("{id:016x} cannot be read at node {node}: {why}"));
+            self.say(
+                Invariant::Counters,
+                format!("{id:016x} cannot be read at node {node}: {why}"),
+            );
         }
         let mut verdicts = self.verdicts;
         let journals = journal::read(&self.world.disk.store, now, &mut verdicts);
@@ -373,24 +433,38 @@ impl Run {
         verdicts.append(&mut self.world.subject.verdicts);
         verdicts.sort_by_key(|verdict| verdict.at);
         for node in 0..self.world.nodes().len() {
-            let Some(engine) = self.world.engine(node) else { continue };
+            let Some(engine) = self.world.engine(node) else {
+                continue;
+            };
             let counted = super::coverage::of_ring(engine.machine().machine().machine());
             self.world.subject.coverage.merge(&counted);
         }
         let mut coverage = self.faults.coverage;
         coverage.merge(&self.world.subject.coverage);
-        coverage.merge(&super::coverage::of_world(&self.world.net.counts, &self.world.disk.counts));
+        coverage.merge(&super::coverage::of_world(
+            &self.world.net.counts,
+            &self.world.disk.counts,
+        ));
         coverage.add("acknowledged", self.ledger.acknowledged() as u64);
         coverage.add("requests", self.ledger.entries().count() as u64);
-        let Settling { healed_at, views_since, owners_since, .. } = self.settling;
+        let Settling {
+            healed_at,
+            views_since,
+            owners_since,
+            ..
+        } = self.settling;
         Report {
             seed,
             hash: self.world.trace.hash(),
             events: self.world.trace.events(),
             verdicts,
             coverage,
-            views_after: views_since.zip(healed_at).map(|(since, healed)| since.since(healed)),
-            owners_after: owners_since.zip(views_since).map(|(since, views)| since.since(views)),
+            views_after: views_since
+                .zip(healed_at)
+                .map(|(since, healed)| since.since(healed)),
+            owners_after: owners_since
+                .zip(views_since)
+                .map(|(since, views)| since.since(views)),
         }
     }
 }

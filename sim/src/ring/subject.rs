@@ -18,9 +18,9 @@ use trefoil_core::storage::OwnerId;
 use super::ask::{Ask, Ran};
 use super::counter::Counters;
 use super::coverage::{self, Coverage};
+use super::faults::Act;
 use super::invariants::{Invariant, Verdict};
 use super::plant::Bug;
-use super::faults::Act;
 use crate::dice::Dice;
 use crate::moment::Moment;
 use crate::net::Process;
@@ -118,7 +118,10 @@ impl RingSubject {
     /// Who is in the view of a node that lives, itself included, in order.
     #[must_use]
     pub fn view(&self, node: usize) -> Vec<usize> {
-        let mut view: Vec<usize> = self.lives[node].iter().flat_map(|life| life.view.iter().copied()).collect();
+        let mut view: Vec<usize> = self.lives[node]
+            .iter()
+            .flat_map(|life| life.view.iter().copied())
+            .collect();
         view.push(node);
         view.sort_unstable();
         view
@@ -131,7 +134,11 @@ impl RingSubject {
     }
 
     fn verdict(&mut self, at: Moment, invariant: Invariant, text: String) {
-        self.verdicts.push(Verdict { at, invariant, text });
+        self.verdicts.push(Verdict {
+            at,
+            invariant,
+            text,
+        });
     }
 
     fn members_changed(&mut self, at: Moment, node: usize, event: MembershipEvent<'_>) {
@@ -146,13 +153,22 @@ impl RingSubject {
             | MembershipEvent::Draining { .. } => return,
         };
         let named = host.and_then(|host| self.node(host));
-        let Some(life) = &mut self.lives[node] else { return };
+        let Some(life) = &mut self.lives[node] else {
+            return;
+        };
         if let Some(peer) = named
             && !life.numbers.contains(&(number, peer))
         {
             life.numbers.push((number, peer));
         }
-        let Some(peer) = life.numbers.iter().find(|(known, _)| *known == number).map(|(_, peer)| *peer) else { return };
+        let Some(peer) = life
+            .numbers
+            .iter()
+            .find(|(known, _)| *known == number)
+            .map(|(_, peer)| *peer)
+        else {
+            return;
+        };
         life.view.retain(|known| *known != peer);
         if up {
             life.view.push(peer);
@@ -161,10 +177,17 @@ impl RingSubject {
     }
 
     fn run_job(&mut self, node: usize, event: ActorsEvent<'_>, follow: &mut Vec<(Duration, Ask)>) {
-        let ActorsEvent::Run { ticket, id, job } = event else { return };
-        let Some(life) = &mut self.lives[node] else { return };
+        let ActorsEvent::Run { ticket, id, job } = event else {
+            return;
+        };
+        let Some(life) = &mut self.lives[node] else {
+            return;
+        };
         let ran = Ran::new(life.stage.perform(id, job, &mut life.output));
-        follow.push((self.dice.tail(Duration::from_micros(50)), Ask::Ran(ticket, ran)));
+        follow.push((
+            self.dice.tail(Duration::from_micros(50)),
+            Ask::Ran(ticket, ran),
+        ));
     }
 }
 
@@ -202,8 +225,19 @@ fn ring_config(birth: &Birth<'_>, settings: &Settings) -> RingConfig {
         idle_snapshot_records: 4,
         ..ActorsConfig::default()
     };
-    let placement = PlacementConfig { slots_log2: 8, hosts_max: 16, structure: Structure::Direct, weights: 0 };
-    RingConfig { membership, directory, actors, placement, weights: Vec::new() }
+    let placement = PlacementConfig {
+        slots_log2: 8,
+        hosts_max: 16,
+        structure: Structure::Direct,
+        weights: 0,
+    };
+    RingConfig {
+        membership,
+        directory,
+        actors,
+        placement,
+        weights: Vec::new(),
+    }
 }
 
 impl Subject for RingSubject {
@@ -241,7 +275,11 @@ impl Subject for RingSubject {
             electorate: 0,
             features: 0,
             anonymous: false,
-            limits: Limits { streams_max: 1_024, nodes_max: 32, ..Limits::default() },
+            limits: Limits {
+                streams_max: 1_024,
+                nodes_max: 32,
+                ..Limits::default()
+            },
             links: LinkConfig::default(),
             seed: birth.boot,
         };
@@ -260,16 +298,27 @@ impl Subject for RingSubject {
         format!("{event:?}")
     }
 
-    fn event(&mut self, at: Moment, process: Process, event: RingEvent<'_>, follow: &mut Vec<(Duration, Ask)>) {
+    fn event(
+        &mut self,
+        at: Moment,
+        process: Process,
+        event: RingEvent<'_>,
+        follow: &mut Vec<(Duration, Ask)>,
+    ) {
         match event {
             RingEvent::Membership(event) => self.members_changed(at, process.node, event),
             RingEvent::Directory(event) => match event {
                 DirectoryEvent::Lost { .. } => self.coverage.add("ids lost to a winner", 1),
                 DirectoryEvent::Misbehaved { .. } => self.coverage.add("misbehaviour", 1),
-                DirectoryEvent::Changed { .. } | DirectoryEvent::Ready(_) | DirectoryEvent::Candidate { .. } => {}
+                DirectoryEvent::Changed { .. }
+                | DirectoryEvent::Kept { .. }
+                | DirectoryEvent::Ready(_)
+                | DirectoryEvent::Candidate { .. } => {}
             },
             RingEvent::Actors(ActorsEvent::Answer { call, result }) => {
-                let result = result.map(<[u8]>::to_vec).map_err(|status| (status.code, status.message.to_owned()));
+                let result = result
+                    .map(<[u8]>::to_vec)
+                    .map_err(|status| (status.code, status.message.to_owned()));
                 self.answers.push(Answer { call, result });
             }
             RingEvent::Actors(event) => self.run_job(process.node, event, follow),
@@ -280,24 +329,33 @@ impl Subject for RingSubject {
 
     fn refused(&mut self, _: Moment, _: Process, command: Ask, why: RingRefused) {
         if let Ask::Apply { call, .. } | Ask::Get { call, .. } = command {
-            self.answers.push(Answer { call, result: Err((Code::ResourceExhausted, format!("{why:?}"))) });
+            self.answers.push(Answer {
+                call,
+                result: Err((Code::ResourceExhausted, format!("{why:?}"))),
+            });
         }
     }
 
     fn looked(&mut self, at: Moment, process: Process, engine: &mut Engine<Watch>) {
         for broken in engine.machine_mut().take_broken() {
             let invariant = match broken {
-                Broken::EndedTwice(..) | Broken::HeardAfterEnd(_) | Broken::Unanswered(..) | Broken::Ignored(..) => {
-                    Invariant::Streams
-                }
+                Broken::EndedTwice(..)
+                | Broken::HeardAfterEnd(_)
+                | Broken::Unanswered(..)
+                | Broken::Ignored(..) => Invariant::Streams,
                 Broken::TimeStoodStill(_) | Broken::ActedEarly(_) => Invariant::Timers,
             };
-            self.verdict(at, invariant, format!("{}: {broken:?}", self.names[process.node]));
+            self.verdict(
+                at,
+                invariant,
+                format!("{}: {broken:?}", self.names[process.node]),
+            );
         }
     }
 
     fn died(&mut self, _: Moment, process: Process, engine: &Engine<Watch>) {
-        self.coverage.merge(&coverage::of_ring(engine.machine().machine().machine()));
+        self.coverage
+            .merge(&coverage::of_ring(engine.machine().machine().machine()));
         self.lives[process.node] = None;
     }
 }

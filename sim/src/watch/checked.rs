@@ -73,7 +73,14 @@ pub struct Watched<M> {
 impl<M: Machine> Watched<M> {
     /// `machine`, watched. It is called early before `early_ppm` in a million of its inputs.
     pub fn new(machine: M, seed: u64, early_ppm: u32, patience: Duration) -> Self {
-        Self { machine, book: Book::default(), dice: Dice::new(seed, "watch"), early_ppm, strict_since: None, patience }
+        Self {
+            machine,
+            book: Book::default(),
+            dice: Dice::new(seed, "watch"),
+            early_ppm,
+            strict_since: None,
+            patience,
+        }
     }
 
     /// The machine.
@@ -103,16 +110,29 @@ impl<M: Machine> Watched<M> {
 
     /// Accepted streams that wait for their answers for longer than they may at `now`.
     pub fn overdue(&self, now: Instant) -> impl Iterator<Item = Broken> + '_ {
-        self.book.open.iter().filter(|(_, known)| known.accepted).filter_map(move |(stream, known)| {
-            let waited = now.since(known.since);
-            (waited > self.patience).then_some(Broken::Unanswered(*stream, known.method, waited))
-        })
+        self.book
+            .open
+            .iter()
+            .filter(|(_, known)| known.accepted)
+            .filter_map(move |(stream, known)| {
+                let waited = now.since(known.since);
+                (waited > self.patience).then_some(Broken::Unanswered(
+                    *stream,
+                    known.method,
+                    waited,
+                ))
+            })
     }
 
     fn heard(&mut self, now: Instant, stream: StreamId, event: &StreamIn<'_>) {
         if let StreamIn::Accepted { method, .. } = *event {
             self.book.accepted += 1;
-            let fresh = Stream { method, accepted: true, since: now, asked: false };
+            let fresh = Stream {
+                method,
+                accepted: true,
+                since: now,
+                asked: false,
+            };
             if self.book.open.insert(stream, fresh).is_some() {
                 self.book.broken.push(Broken::HeardAfterEnd(stream));
             }
@@ -131,10 +151,18 @@ impl<M: Machine> Watched<M> {
 
     /// The caller went away. In a calm world that happens only because it waited in vain.
     fn judge_unanswered(&mut self, now: Instant, stream: StreamId, known: Option<Stream>) {
-        let Some(known) = known.filter(|known| known.accepted && known.asked) else { return };
+        let Some(known) = known.filter(|known| known.accepted && known.asked) else {
+            return;
+        };
         let waited = now.since(known.since);
-        if self.strict_since.is_some_and(|strict| known.since >= strict) && waited > self.patience {
-            self.book.broken.push(Broken::Unanswered(stream, known.method, waited));
+        if self
+            .strict_since
+            .is_some_and(|strict| known.since >= strict)
+            && waited > self.patience
+        {
+            self.book
+                .broken
+                .push(Broken::Unanswered(stream, known.method, waited));
         }
     }
 
@@ -146,7 +174,8 @@ impl<M: Machine> Watched<M> {
         }
         let mut still = Still { io, did: None };
         let mut told = false;
-        self.machine.handle_timeout(now, &mut still, &mut Deaf(&mut told));
+        self.machine
+            .handle_timeout(now, &mut still, &mut Deaf(&mut told));
         let did = still.did.or(told.then_some("told an event"));
         let moved = (self.machine.poll_timeout() != before).then_some("moved its due time");
         if let Some(what) = did.or(moved) {
@@ -173,8 +202,14 @@ impl<M: Machine> Machine for Watched<M> {
         self.heard(now, stream, &event);
         let accepted = matches!(event, StreamIn::Accepted { .. });
         let mut adopted = false;
-        let mut io = Checking { io, book: &mut self.book, now, adopted: &mut adopted };
-        self.machine.handle_stream(now, stream, tag, event, &mut io, &mut Up(up));
+        let mut io = Checking {
+            io,
+            book: &mut self.book,
+            now,
+            adopted: &mut adopted,
+        };
+        self.machine
+            .handle_stream(now, stream, tag, event, &mut io, &mut Up(up));
         if accepted
             && !adopted
             && let Some(known) = self.book.close(stream)
@@ -183,10 +218,23 @@ impl<M: Machine> Machine for Watched<M> {
         }
     }
 
-    fn handle_done(&mut self, now: Instant, tag: Tag, done: Done<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn handle_done(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        done: Done<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         self.call_early(now, io);
-        let mut io = Checking { io, book: &mut self.book, now, adopted: &mut false };
-        self.machine.handle_done(now, tag, done, &mut io, &mut Up(up));
+        let mut io = Checking {
+            io,
+            book: &mut self.book,
+            now,
+            adopted: &mut false,
+        };
+        self.machine
+            .handle_done(now, tag, done, &mut io, &mut Up(up));
     }
 
     fn handle_command(
@@ -197,13 +245,24 @@ impl<M: Machine> Machine for Watched<M> {
         up: &mut dyn Events<Self>,
     ) -> Result<(), Self::Refused> {
         self.call_early(now, io);
-        let mut io = Checking { io, book: &mut self.book, now, adopted: &mut false };
-        self.machine.handle_command(now, command, &mut io, &mut Up(up))
+        let mut io = Checking {
+            io,
+            book: &mut self.book,
+            now,
+            adopted: &mut false,
+        };
+        self.machine
+            .handle_command(now, command, &mut io, &mut Up(up))
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         let before = self.machine.poll_timeout();
-        let mut io = Checking { io, book: &mut self.book, now, adopted: &mut false };
+        let mut io = Checking {
+            io,
+            book: &mut self.book,
+            now,
+            adopted: &mut false,
+        };
         self.machine.handle_timeout(now, &mut io, &mut Up(up));
         let after = self.machine.poll_timeout();
         if let Some(due) = before.filter(|due| *due <= now)
@@ -254,7 +313,15 @@ impl Io for Checking<'_> {
         tag: Tag,
     ) -> Result<StreamId, Full> {
         let stream = self.io.open(to, method, class, header, deadline, tag)?;
-        self.book.open.insert(stream, Stream { method, accepted: false, since: self.now, asked: true });
+        self.book.open.insert(
+            stream,
+            Stream {
+                method,
+                accepted: false,
+                since: self.now,
+                asked: true,
+            },
+        );
         Ok(stream)
     }
 
@@ -282,7 +349,11 @@ impl Io for Checking<'_> {
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
         self.book.ended += 1;
         if self.book.close(stream).is_none()
-            && let Some((_, method)) = self.book.over.get(&stream.slot()).filter(|(last, _)| *last == stream)
+            && let Some((_, method)) = self
+                .book
+                .over
+                .get(&stream.slot())
+                .filter(|(last, _)| *last == stream)
         {
             self.book.broken.push(Broken::EndedTwice(stream, *method));
         }

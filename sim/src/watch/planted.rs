@@ -36,7 +36,11 @@ pub struct Planted<M> {
 impl<M: Machine> Planted<M> {
     /// `machine` with a bug, or none.
     pub const fn new(machine: M, plant: MachinePlant) -> Self {
-        Self { machine, plant, ends: 0 }
+        Self {
+            machine,
+            plant,
+            ends: 0,
+        }
     }
 
     /// The machine.
@@ -136,13 +140,30 @@ impl<M: Machine> Machine for Planted<M> {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) {
-        let mut io = Faulty { io, plant: self.plant, ends: &mut self.ends };
-        self.machine.handle_stream(now, stream, tag, event, &mut io, &mut Up(up));
+        let mut io = Faulty {
+            io,
+            plant: self.plant,
+            ends: &mut self.ends,
+        };
+        self.machine
+            .handle_stream(now, stream, tag, event, &mut io, &mut Up(up));
     }
 
-    fn handle_done(&mut self, now: Instant, tag: Tag, done: Done<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
-        let mut io = Faulty { io, plant: self.plant, ends: &mut self.ends };
-        self.machine.handle_done(now, tag, done, &mut io, &mut Up(up));
+    fn handle_done(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        done: Done<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        let mut io = Faulty {
+            io,
+            plant: self.plant,
+            ends: &mut self.ends,
+        };
+        self.machine
+            .handle_done(now, tag, done, &mut io, &mut Up(up));
     }
 
     fn handle_command(
@@ -152,8 +173,13 @@ impl<M: Machine> Machine for Planted<M> {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) -> Result<(), Self::Refused> {
-        let mut io = Faulty { io, plant: self.plant, ends: &mut self.ends };
-        self.machine.handle_command(now, command, &mut io, &mut Up(up))
+        let mut io = Faulty {
+            io,
+            plant: self.plant,
+            ends: &mut self.ends,
+        };
+        self.machine
+            .handle_command(now, command, &mut io, &mut Up(up))
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
@@ -161,7 +187,11 @@ impl<M: Machine> Machine for Planted<M> {
         if self.plant == MachinePlant::LateTimeout && early {
             return;
         }
-        let mut io = Faulty { io, plant: self.plant, ends: &mut self.ends };
+        let mut io = Faulty {
+            io,
+            plant: self.plant,
+            ends: &mut self.ends,
+        };
         self.machine.handle_timeout(now, &mut io, &mut Up(up));
     }
 

@@ -176,7 +176,8 @@ impl<S: Subject> World<S> {
     /// Gives a command to a node that lives; it takes `delay` to get there.
     pub fn command(&mut self, node: usize, delay: Duration, command: S::Command) {
         let process = self.nodes[node].process(node);
-        self.queue.push(self.now + delay, Event::Command { process, command });
+        self.queue
+            .push(self.now + delay, Event::Command { process, command });
     }
 
     /// Starts a node that does not live.
@@ -198,9 +199,15 @@ impl<S: Subject> World<S> {
         let engine = self.subject.engine(now, &birth);
         let transport = SimTransport::new(process, seed, self.net.paths.config.choke_ppm);
         let storage = SimStore::new(self.config.disk.ops_max);
-        known.life = Some(node::Life { engine, transport, storage });
+        known.life = Some(node::Life {
+            engine,
+            transport,
+            storage,
+        });
         self.net.listen(process);
-        self.trace.record(now, &[1, node as u64], &[], || format!("{node} starts, life {}", process.session));
+        self.trace.record(now, &[1, node as u64], &[], || {
+            format!("{node} starts, life {}", process.session)
+        });
         self.arm(node);
     }
 
@@ -208,14 +215,18 @@ impl<S: Subject> World<S> {
     pub fn crash(&mut self, node: usize, host_answers: bool) {
         let (process, now) = (self.nodes[node].process(node), self.now);
         let known = &mut self.nodes[node];
-        let Some(life) = known.life.take() else { return };
+        let Some(life) = known.life.take() else {
+            return;
+        };
         known.inbox.clear();
         known.paused = None;
         known.armed = None;
         let mut later = Vec::new();
         self.net.stop(now, node, host_answers, &mut later);
         self.later_net(later);
-        self.trace.record(now, &[2, node as u64], &[], || format!("{node} dies, host answers: {host_answers}"));
+        self.trace.record(now, &[2, node as u64], &[], || {
+            format!("{node} dies, host answers: {host_answers}")
+        });
         self.subject.died(now, process, &life.engine);
     }
 
@@ -228,15 +239,26 @@ impl<S: Subject> World<S> {
         }
         known.pauses += 1;
         known.paused = Some(known.pauses);
-        self.queue.push(now + pause, Event::Resume { node, pause: known.pauses });
+        self.queue.push(
+            now + pause,
+            Event::Resume {
+                node,
+                pause: known.pauses,
+            },
+        );
         let mut later = Vec::new();
         self.net.paused(now, node, pause, &mut later);
         self.later_net(later);
-        self.trace.record(now, &[3, node as u64], &[], || format!("{node} freezes for {pause:?}"));
+        self.trace.record(now, &[3, node as u64], &[], || {
+            format!("{node} freezes for {pause:?}")
+        });
     }
 
     /// Does something to the network.
-    pub fn with_net(&mut self, change: impl FnOnce(Moment, &mut Net, &mut Vec<(Moment, NetEvent)>)) {
+    pub fn with_net(
+        &mut self,
+        change: impl FnOnce(Moment, &mut Net, &mut Vec<(Moment, NetEvent)>),
+    ) {
         let mut later = Vec::new();
         change(self.now, &mut self.net, &mut later);
         self.later_net(later);
@@ -254,7 +276,8 @@ impl<S: Subject> World<S> {
                 self.resume(node, pause);
             }
         }
-        self.trace.record(self.now, &[4], &[], || "all faults end".into());
+        self.trace
+            .record(self.now, &[4], &[], || "all faults end".into());
     }
 
     fn later_net(&mut self, later: Vec<(Moment, NetEvent)>) {
@@ -275,7 +298,9 @@ impl<S: Subject> World<S> {
             self.now = self.now.max(until);
             return Turn::Reached;
         }
-        let Some((at, event)) = self.queue.pop() else { return Turn::Reached };
+        let Some((at, event)) = self.queue.pop() else {
+            return Turn::Reached;
+        };
         self.now = self.now.max(at);
         match event {
             Event::Net(event) => {
@@ -289,14 +314,22 @@ impl<S: Subject> World<S> {
             Event::Disk(DiskEvent::Do { process, tag, op }) => {
                 let alive = self.lives(process);
                 let mut later = Vec::new();
-                self.disk.perform(self.now, process, tag, op, alive, &mut later);
+                self.disk
+                    .perform(self.now, process, tag, op, alive, &mut later);
                 self.later_disk(later);
             }
-            Event::Disk(DiskEvent::Answer { process, tag, completion }) => {
+            Event::Disk(DiskEvent::Answer {
+                process,
+                tag,
+                completion,
+            }) => {
                 self.offer(process, Input::Disk(tag, completion));
             }
             Event::Wake { node, version } => {
-                if self.nodes[node].armed.is_some_and(|(_, armed)| armed == version) {
+                if self.nodes[node]
+                    .armed
+                    .is_some_and(|(_, armed)| armed == version)
+                {
                     self.nodes[node].armed = None;
                     self.offer(self.nodes[node].process(node), Input::Tick);
                 }
@@ -331,7 +364,9 @@ impl<S: Subject> World<S> {
         }
         self.nodes[node].paused = None;
         let process = self.nodes[node].process(node);
-        self.trace.record(self.now, &[5, node as u64], &[], || format!("{node} goes on"));
+        self.trace.record(self.now, &[5, node as u64], &[], || {
+            format!("{node} goes on")
+        });
         // A driver asks its alarm first, and then its sources in turn; either may be seen first.
         if self.dice.coin() {
             self.take(process, Input::Tick);
@@ -349,9 +384,19 @@ impl<S: Subject> World<S> {
         let local = node.clock.show(now);
         let Some(life) = &mut node.life else { return };
         let mut cx = Context::from_waker(Waker::noop());
-        let node::Life { engine, transport, storage } = life;
+        let node::Life {
+            engine,
+            transport,
+            storage,
+        } = life;
         note(&mut self.trace, now, process, &input);
-        let mut ear = Ear { subject: &mut self.subject, trace: &mut self.trace, at: now, process, follow: Vec::new() };
+        let mut ear = Ear {
+            subject: &mut self.subject,
+            trace: &mut self.trace,
+            at: now,
+            process,
+            follow: Vec::new(),
+        };
         match input {
             Input::Net(input) => {
                 if let In::Call { from, .. } = input {
@@ -369,7 +414,9 @@ impl<S: Subject> World<S> {
                 }
             }
             Input::Command(command) => {
-                let refused = engine.command(local, S::lend(&command), transport, storage, &mut ear).err();
+                let refused = engine
+                    .command(local, S::lend(&command), transport, storage, &mut ear)
+                    .err();
                 if let Some(why) = refused {
                     ear.subject.refused(now, process, command, why);
                 }
@@ -394,7 +441,8 @@ impl<S: Subject> World<S> {
         self.later_net(later_net);
         self.later_disk(later_disk);
         for (delay, command) in follow {
-            self.queue.push(now + delay, Event::Command { process, command });
+            self.queue
+                .push(now + delay, Event::Command { process, command });
         }
         self.arm(process.node);
     }
@@ -402,7 +450,11 @@ impl<S: Subject> World<S> {
     /// Sets the alarm of a node to what its engine promises.
     fn arm(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        let Some(due) = node.life.as_ref().and_then(|life| life.engine.poll_timeout()) else {
+        let Some(due) = node
+            .life
+            .as_ref()
+            .and_then(|life| life.engine.poll_timeout())
+        else {
             node.armed = None;
             return;
         };
@@ -424,7 +476,13 @@ impl<S: Subject> World<S> {
         }
         node.versions += 1;
         node.armed = Some((due, node.versions));
-        self.queue.push(at, Event::Wake { node: number, version: node.versions });
+        self.queue.push(
+            at,
+            Event::Wake {
+                node: number,
+                version: node.versions,
+            },
+        );
     }
 
     /// What the run began with.
@@ -439,13 +497,20 @@ fn note<C>(trace: &mut Trace, now: Moment, process: Process, input: &Input<C>) {
     let node = process.node as u64;
     match input {
         Input::Net(In::Call { call, packet, .. }) => {
-            trace.record(now, &[6, node, call.0, packet.kind()], packet.bytes(), || {
-                format!("{node} gets call {:x}: {packet:?}", call.0)
-            });
+            trace.record(
+                now,
+                &[6, node, call.0, packet.kind()],
+                packet.bytes(),
+                || format!("{node} gets call {:x}: {packet:?}", call.0),
+            );
         }
-        Input::Net(input) => trace.record(now, &[6, node], &[], || format!("{node} gets {input:?}")),
+        Input::Net(input) => {
+            trace.record(now, &[6, node], &[], || format!("{node} gets {input:?}"))
+        }
         Input::Disk(tag, completion) => {
-            trace.record(now, &[7, node, tag.0], &[], || format!("{node} disk {:x} {completion:?}", tag.0));
+            trace.record(now, &[7, node, tag.0], &[], || {
+                format!("{node} disk {:x} {completion:?}", tag.0)
+            });
         }
         Input::Command(_) => trace.record(now, &[8, node], &[], || format!("{node} is commanded")),
         Input::Tick => trace.record(now, &[9, node], &[], || format!("{node} ticks")),
@@ -464,7 +529,10 @@ struct Ear<'a, S: Subject> {
 impl<S: Subject> Events<S::Machine> for Ear<'_, S> {
     fn event(&mut self, event: <S::Machine as Machine>::Event<'_>) {
         let node = self.process.node;
-        self.trace.record(self.at, &[10, node as u64], &[], || format!("{node} tells {}", S::text(&event)));
-        self.subject.event(self.at, self.process, event, &mut self.follow);
+        self.trace.record(self.at, &[10, node as u64], &[], || {
+            format!("{node} tells {}", S::text(&event))
+        });
+        self.subject
+            .event(self.at, self.process, event, &mut self.follow);
     }
 }

@@ -37,7 +37,10 @@ pub struct Node<S: Subject> {
 
 impl<S: Subject> fmt::Debug for Node<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("name", &self.name).field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +62,10 @@ impl<S: Subject> Node<S> {
     }
 
     pub(super) const fn process(&self, node: usize) -> Process {
-        Process { node, session: self.session }
+        Process {
+            node,
+            session: self.session,
+        }
     }
 
     pub(super) fn engine(&self) -> Option<&Engine<S::Machine>> {

@@ -54,7 +54,13 @@ pub trait Subject {
     );
 
     /// A machine refused a command.
-    fn refused(&mut self, at: Moment, process: Process, command: Self::Command, why: <Self::Machine as Machine>::Refused);
+    fn refused(
+        &mut self,
+        at: Moment,
+        process: Process,
+        command: Self::Command,
+        why: <Self::Machine as Machine>::Refused,
+    );
 
     /// A node took one input: a place to look at it.
     fn looked(&mut self, at: Moment, process: Process, engine: &mut Engine<Self::Machine>);

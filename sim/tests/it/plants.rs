@@ -5,9 +5,16 @@ use trefoil_sim::ring::{batch, plant};
 
 fn is_seen(name: &str) {
     let plant = plant::by_name(name).unwrap();
-    let options = Options { plant: Some(plant), nodes: None };
+    let options = Options {
+        plant: Some(plant),
+        nodes: None,
+    };
     let batch = batch::run(0, plant.seeds, &options, 2, Some(plant.breaks));
-    assert!(batch.first_broken(plant.breaks).is_some(), "{name} is not seen within {} seeds", plant.seeds);
+    assert!(
+        batch.first_broken(plant.breaks).is_some(),
+        "{name} is not seen within {} seeds",
+        plant.seeds
+    );
 }
 
 macro_rules! seen {
@@ -29,6 +36,7 @@ seen! {
     forget_fence: "forget-fence",
     no_tie_break: "no-tie-break",
     no_anti_entropy: "no-anti-entropy",
+    dead_claims: "dead-claims",
     hearsay: "hearsay",
     no_lag_guard: "no-lag-guard",
     forgotten_stream: "forgotten-stream",
@@ -38,5 +46,10 @@ seen! {
 
 #[test]
 fn every_plant_has_its_test() {
-    assert!(plant::PLANTS.iter().map(|plant| plant.name).eq(TESTED.iter().copied()));
+    assert!(
+        plant::PLANTS
+            .iter()
+            .map(|plant| plant.name)
+            .eq(TESTED.iter().copied())
+    );
 }

@@ -14,7 +14,10 @@ fn a_batch_is_clean_and_exercises_enough() {
         }
     }
     let missing: Vec<_> = batch.coverage.missing(batch.seeds).collect();
-    assert!(batch.failures.is_empty() && missing.is_empty(), "{missing:?}");
+    assert!(
+        batch.failures.is_empty() && missing.is_empty(),
+        "{missing:?}"
+    );
 }
 
 #[test]

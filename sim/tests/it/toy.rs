@@ -55,7 +55,13 @@ impl Machine for Pinger {
         match event {
             StreamIn::Accepted { .. } => io.adopt(stream, THEIRS),
             StreamIn::Frame(frame) if tag == THEIRS => {
-                let append = Op::Append { log: b"l", term: 1, owner: OwnerId(1), expected: self.next, payload: frame };
+                let append = Op::Append {
+                    log: b"l",
+                    term: 1,
+                    owner: OwnerId(1),
+                    expected: self.next,
+                    payload: frame,
+                };
                 if io.submit(append, THEIRS).is_ok() {
                     self.next += 1;
                 }
@@ -65,19 +71,45 @@ impl Machine for Pinger {
                 io.end(stream, Status::OK);
             }
             StreamIn::Frame(_) => up.event(Heard::Pong),
-            StreamIn::Ended(status) if tag == OURS && status.code != Code::Ok => up.event(Heard::Failed(status.cause)),
-            StreamIn::Header(_) | StreamIn::HalfClosed | StreamIn::Writable | StreamIn::Ended(_) => {}
+            StreamIn::Ended(status) if tag == OURS && status.code != Code::Ok => {
+                up.event(Heard::Failed(status.cause))
+            }
+            StreamIn::Header(_)
+            | StreamIn::HalfClosed
+            | StreamIn::Writable
+            | StreamIn::Ended(_) => {}
         }
     }
 
-    fn handle_done(&mut self, _: Instant, _: Tag, done: Done<'_>, _: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn handle_done(
+        &mut self,
+        _: Instant,
+        _: Tag,
+        done: Done<'_>,
+        _: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         if let Done::Durable { sequence } = done {
             up.event(Heard::Wrote(sequence));
         }
     }
 
-    fn handle_command(&mut self, _: Instant, (): (), io: &mut dyn Io, _: &mut dyn Events<Self>) -> Result<(), ()> {
-        io.submit(Op::Fence { log: b"l", term: 1, owner: OwnerId(1) }, THEIRS).map_err(|Full| ())
+    fn handle_command(
+        &mut self,
+        _: Instant,
+        (): (),
+        io: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) -> Result<(), ()> {
+        io.submit(
+            Op::Fence {
+                log: b"l",
+                term: 1,
+                owner: OwnerId(1),
+            },
+            THEIRS,
+        )
+        .map_err(|Full| ())
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, _: &mut dyn Events<Self>) {
@@ -85,9 +117,13 @@ impl Machine for Pinger {
             return;
         }
         self.due = now + PERIOD;
-        let Ok(peer) = io.node(&self.peer) else { return };
+        let Ok(peer) = io.node(&self.peer) else {
+            return;
+        };
         let deadline = Some(now + Duration::from_secs(2));
-        let Ok(stream) = io.open(peer, PING, Class::Control, Header::EMPTY, deadline, OURS) else { return };
+        let Ok(stream) = io.open(peer, PING, Class::Control, Header::EMPTY, deadline, OURS) else {
+            return;
+        };
         match io.frame(stream, 4) {
             Ok(frame) => frame.copy_from_slice(b"ping"),
             Err(Full) => io.end(stream, Status::new(Code::Cancelled, "no room")),
@@ -114,7 +150,11 @@ impl Subject for Pair {
 
     fn engine(&mut self, _: Moment, birth: &Birth<'_>) -> Engine<Self::Machine> {
         let peer = if birth.name == "a" { "b" } else { "a" };
-        let pinger = Pinger { peer: peer.into(), due: birth.now + PERIOD, next: 0 };
+        let pinger = Pinger {
+            peer: peer.into(),
+            due: birth.now + PERIOD,
+            next: 0,
+        };
         let planted = Planted::new(pinger, self.plant);
         let mut watched = Watched::new(planted, birth.boot, 100_000, Duration::from_secs(1));
         watched.be_strict(birth.now);
@@ -127,7 +167,11 @@ impl Subject for Pair {
             electorate: 0,
             features: 0,
             anonymous: false,
-            limits: Limits { streams_max: 64, nodes_max: 8, ..Limits::default() },
+            limits: Limits {
+                streams_max: 64,
+                nodes_max: 8,
+                ..Limits::default()
+            },
             links: LinkConfig::default(),
             seed: birth.boot,
         };
@@ -151,8 +195,21 @@ impl Subject for Pair {
 
 fn world(seed: u64, plant: MachinePlant, net: NetConfig) -> World<Pair> {
     let names = vec!["a".to_owned(), "b".to_owned()];
-    let config = WorldConfig { names, net, drift_ppm: 200, ..WorldConfig::default() };
-    let mut world = World::new(Pair { plant, ..Pair::default() }, config, seed, Trace::default());
+    let config = WorldConfig {
+        names,
+        net,
+        drift_ppm: 200,
+        ..WorldConfig::default()
+    };
+    let mut world = World::new(
+        Pair {
+            plant,
+            ..Pair::default()
+        },
+        config,
+        seed,
+        Trace::default(),
+    );
     for node in [0, 1] {
         world.start(node);
         world.command(node, Duration::ZERO, ());
@@ -166,7 +223,12 @@ fn run(world: &mut World<Pair>, secs: u64) {
 }
 
 fn count(world: &World<Pair>, of: impl Fn(&Heard) -> bool) -> usize {
-    world.subject.heard.iter().filter(|(_, _, heard)| of(heard)).count()
+    world
+        .subject
+        .heard
+        .iter()
+        .filter(|(_, _, heard)| of(heard))
+        .count()
 }
 
 fn pongs(world: &World<Pair>) -> usize {
@@ -175,7 +237,12 @@ fn pongs(world: &World<Pair>) -> usize {
 
 /// Weather with something of everything.
 fn storm() -> NetConfig {
-    NetConfig { loss_ppm: 50_000, reset_ppm: 50_000, choke_ppm: 50_000, ..NetConfig::default() }
+    NetConfig {
+        loss_ppm: 50_000,
+        reset_ppm: 50_000,
+        choke_ppm: 50_000,
+        ..NetConfig::default()
+    }
 }
 
 #[test]
@@ -214,7 +281,10 @@ fn a_dead_process_refuses_and_a_dead_host_is_silent() {
         run(&mut world, 1);
         world.crash(1, host_answers);
         run(&mut world, 10);
-        assert!(count(&world, |heard| *heard == Heard::Failed(cause)) > 0, "{cause:?}");
+        assert!(
+            count(&world, |heard| *heard == Heard::Failed(cause)) > 0,
+            "{cause:?}"
+        );
         let before = pongs(&world);
         world.start(1);
         run(&mut world, 5);
@@ -230,10 +300,19 @@ fn a_cut_stalls_and_a_long_one_costs_the_connection() {
     run(&mut world, 1);
     world.with_net(|at, net, later| net.mend(at, 0, 1, later));
     run(&mut world, 2);
-    assert_eq!(count(&world, |heard| matches!(heard, Heard::Failed(_))), 0, "what was stalled came");
+    assert_eq!(
+        count(&world, |heard| matches!(heard, Heard::Failed(_))),
+        0,
+        "what was stalled came"
+    );
     world.with_net(|at, net, later| net.cut(at, 0, 1, later));
     run(&mut world, 20);
-    assert!(count(&world, |heard| matches!(heard, Heard::Failed(Cause::Deadline))) > 0);
+    assert!(
+        count(&world, |heard| matches!(
+            heard,
+            Heard::Failed(Cause::Deadline)
+        )) > 0
+    );
     assert!(count(&world, |heard| matches!(heard, Heard::Failed(Cause::Lost))) > 0);
     assert!(world.net.counts.lost > 0);
     let before = pongs(&world);
@@ -249,11 +328,27 @@ fn the_watch_sees_each_planted_machine() {
         let mut world = world(4, plant, NetConfig::default());
         run(&mut world, 30);
         let now = world.clock(0);
-        world.subject.broken.extend(world.engine(0).unwrap().machine().overdue(now).collect::<Vec<_>>());
+        world.subject.broken.extend(
+            world
+                .engine(0)
+                .unwrap()
+                .machine()
+                .overdue(now)
+                .collect::<Vec<_>>(),
+        );
         std::mem::take(&mut world.subject.broken)
     };
     assert_eq!(broken(MachinePlant::None), []);
-    assert!(matches!(broken(MachinePlant::ForgottenStream)[..], [Broken::Unanswered(..), ..]));
-    assert!(matches!(broken(MachinePlant::DoubleEnd)[..], [Broken::EndedTwice(..), ..]));
-    assert!(matches!(broken(MachinePlant::LateTimeout)[..], [Broken::TimeStoodStill(_), ..]));
+    assert!(matches!(
+        broken(MachinePlant::ForgottenStream)[..],
+        [Broken::Unanswered(..), ..]
+    ));
+    assert!(matches!(
+        broken(MachinePlant::DoubleEnd)[..],
+        [Broken::EndedTwice(..), ..]
+    ));
+    assert!(matches!(
+        broken(MachinePlant::LateTimeout)[..],
+        [Broken::TimeStoodStill(_), ..]
+    ));
 }

@@ -210,14 +210,7 @@ async fn many_streams_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tasks_on_other_threads_make_no_difference() {
-    let tests = [
-        tokio::spawn(in_order()),
-        tokio::spawn(many()),
-        tokio::spawn(many()),
-    ];
-    for test in tests {
-        test.await.unwrap();
-    }
+    tokio::join!(in_order(), many(), many());
 }
 
 async fn in_order() {

@@ -41,7 +41,8 @@ pub struct ActorsConfig {
     pub idle_snapshot_records: u32,
     /// An actor nobody calls for so long is let go and its ownership given up.
     pub idle_timeout: Duration,
-    /// Request ids an actor remembers, in memory and in its snapshots. A request repeated after so
+    /// Request ids an actor remembers, in memory and in its snapshots, at about 40 and 16 bytes each:
+    /// more than arrive for one actor while a caller still tries. A request repeated after so
     /// many others is applied again.
     pub dedupe_ids: u32,
     /// Bytes of recent answers an actor keeps for repeated requests.
@@ -76,7 +77,7 @@ impl Default for ActorsConfig {
             snapshot_bytes: 256 << 10,
             idle_snapshot_records: 16,
             idle_timeout: Duration::from_secs(15 * 60),
-            dedupe_ids: 64,
+            dedupe_ids: 4_096,
             answers_bytes_max: 16 << 10,
             read_bytes_max: 256 << 10,
             retry_delay: Duration::from_millis(20),

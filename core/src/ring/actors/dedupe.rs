@@ -2,13 +2,19 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::BuildHasherDefault;
 
-/// The requests one actor remembers. Looked up linearly: 64 comparisons of 16 bytes, once for each
-/// call that carries an id.
+use hashbrown::HashSet;
+
+use crate::hash::IdHasher;
+
+/// The requests one actor remembers. Callers choose request ids, so they may choose collisions; the
+/// bound on their number bounds what that costs.
 #[derive(Debug, Default)]
 pub(super) struct Dedupe {
     /// Oldest first.
     ids: VecDeque<u128>,
+    known: HashSet<u128, BuildHasherDefault<IdHasher>>,
     answers: VecDeque<(u128, Vec<u8>)>,
     answer_bytes: usize,
 }
@@ -17,6 +23,7 @@ impl Dedupe {
     /// Forgets everything but its memory.
     pub(super) fn clear(&mut self) {
         self.ids.clear();
+        self.known.clear();
         self.answers.clear();
         self.answer_bytes = 0;
     }
@@ -27,13 +34,16 @@ impl Dedupe {
             return;
         }
         while self.ids.len() >= ids_max as usize {
-            self.ids.pop_front();
+            if let Some(oldest) = self.ids.pop_front() {
+                self.known.remove(&oldest);
+            }
         }
         self.ids.push_back(id);
+        self.known.insert(id);
     }
 
     pub(super) fn knows(&self, id: u128) -> bool {
-        self.ids.contains(&id)
+        self.known.contains(&id)
     }
 
     /// The answer request `id` got, if it is still held.

@@ -55,7 +55,12 @@ const KEPT_BYTES: usize = 64 << 10;
 
 impl Calls {
     pub(super) fn new(calls_max: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), timers: Timers::new(0), calls_max }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            timers: Timers::new(0),
+            calls_max,
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of a call, once")]
@@ -128,7 +133,10 @@ impl Calls {
     /// The call whose present attempt runs on `stream`.
     pub(super) fn find(&self, tag: Tag, stream: StreamId) -> Option<u32> {
         let slot = u32::try_from(tag.rest()).ok()?;
-        self.slots.get(slot as usize).filter(|call| call.live && call.stream == Some(stream)).map(|_| slot)
+        self.slots
+            .get(slot as usize)
+            .filter(|call| call.live && call.stream == Some(stream))
+            .map(|_| slot)
     }
 
     pub(super) fn keep_reply(&mut self, slot: u32, bytes: &[u8]) {

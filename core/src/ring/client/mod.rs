@@ -161,7 +161,9 @@ enum Class3 {
 fn class_of(status: &Status<'_>) -> Class3 {
     match status.code {
         Code::Unavailable if matches!(status.cause, Cause::Lost) => Class3::Uncertain,
-        Code::Unavailable | Code::ResourceExhausted if status.message.starts_with("TF-C05") => Class3::Final,
+        Code::Unavailable | Code::ResourceExhausted if status.message.starts_with("TF-C05") => {
+            Class3::Final
+        }
         Code::Unavailable | Code::ResourceExhausted => Class3::Retry,
         Code::Aborted | Code::DeadlineExceeded => Class3::Uncertain,
         Code::Unknown if status.stable_code() == Some("TF-R12") => Class3::Uncertain,
@@ -203,7 +205,10 @@ impl Client {
 
     fn learn(&mut self, node: NodeId) {
         if !self.contacts.iter().any(|contact| contact.node == node) {
-            self.contacts.push(Contact { node, avoid_until: Instant::ZERO });
+            self.contacts.push(Contact {
+                node,
+                avoid_until: Instant::ZERO,
+            });
         }
     }
 
@@ -230,7 +235,11 @@ impl Client {
 
     fn avoid(&mut self, now: Instant, node: NodeId) {
         self.owners.forget_host(node);
-        if let Some(contact) = self.contacts.iter_mut().find(|contact| contact.node == node) {
+        if let Some(contact) = self
+            .contacts
+            .iter_mut()
+            .find(|contact| contact.node == node)
+        {
             contact.avoid_until = now + Duration::from_secs(1);
         }
     }
@@ -241,30 +250,71 @@ impl Client {
         let (fixed, id, method) = (call.fixed, call.id, call.method);
         let owner = id.and_then(|id| self.owners.find(now, id));
         let Some(to) = fixed.or(owner).or_else(|| self.contact(now, io)) else {
-            return self.answer(slot, Err(Status::new(Code::Unavailable, codes::UNREACHABLE)), up);
+            return self.answer(
+                slot,
+                Err(Status::new(Code::Unavailable, codes::UNREACHABLE)),
+                up,
+            );
         };
-        let ask = self.config.ask_owners && owner.is_none() && fixed.is_none() && !self.calls.at(slot).asked;
+        let ask = self.config.ask_owners
+            && owner.is_none()
+            && fixed.is_none()
+            && !self.calls.at(slot).asked;
         let sent = match id.filter(|_| ask) {
             Some(id) => self.ask_owner(now, slot, to, id, io),
             None => self.send(now, slot, to, method, io),
         };
         if sent.is_err() {
-            self.later(now, slot, Status::new(Code::ResourceExhausted, codes::BUSY), up);
+            self.later(
+                now,
+                slot,
+                Status::new(Code::ResourceExhausted, codes::BUSY),
+                up,
+            );
         }
     }
 
-    fn ask_owner(&mut self, now: Instant, slot: u32, to: NodeId, id: u64, io: &mut dyn Io) -> Result<(), Full> {
-        let deadline = self.calls.at(slot).deadline.min(now + self.config.attempt_timeout);
+    fn ask_owner(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        to: NodeId,
+        id: u64,
+        io: &mut dyn Io,
+    ) -> Result<(), Full> {
+        let deadline = self
+            .calls
+            .at(slot)
+            .deadline
+            .min(now + self.config.attempt_timeout);
         let tag = self.calls.begin(slot, Phase::Asking, to);
-        let stream = io.open(to, admin::OWNER, Class::Control, Header::EMPTY, Some(deadline), tag)?;
+        let stream = io.open(
+            to,
+            admin::OWNER,
+            Class::Control,
+            Header::EMPTY,
+            Some(deadline),
+            tag,
+        )?;
         self.calls.at_mut(slot).stream = Some(stream);
         wire::send(io, stream, &OwnerRequest { ids: &[id][..] })?;
         io.half_close(stream);
         Ok(())
     }
 
-    fn send(&mut self, now: Instant, slot: u32, to: NodeId, method: MethodId, io: &mut dyn Io) -> Result<(), Full> {
-        let deadline = self.calls.at(slot).deadline.min(now + self.config.attempt_timeout);
+    fn send(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        to: NodeId,
+        method: MethodId,
+        io: &mut dyn Io,
+    ) -> Result<(), Full> {
+        let deadline = self
+            .calls
+            .at(slot)
+            .deadline
+            .min(now + self.config.attempt_timeout);
         let tag = self.calls.begin(slot, Phase::Calling, to);
         let mut buf = [0; 96];
         let mut header = HeaderWriter::new(&mut buf);
@@ -275,11 +325,16 @@ impl Client {
             digits[16..].copy_from_slice(&identity::hex(request_id as u64));
             header.push(identity::REQUEST, &digits)?;
         }
-        let class = if self.calls.at(slot).id.is_some() { Class::Bulk } else { Class::Control };
+        let class = if self.calls.at(slot).id.is_some() {
+            Class::Bulk
+        } else {
+            Class::Control
+        };
         let stream = io.open(to, method, class, header.finish(), Some(deadline), tag)?;
         let call = self.calls.at_mut(slot);
         call.stream = Some(stream);
-        io.frame(stream, call.request.len())?.copy_from_slice(&call.request);
+        io.frame(stream, call.request.len())?
+            .copy_from_slice(&call.request);
         io.half_close(stream);
         Ok(())
     }
@@ -292,7 +347,10 @@ impl Client {
             Class3::Uncertain => call.id.is_some(),
             Class3::Final => false,
         };
-        let doubled = self.config.backoff_min.saturating_mul(1 << call.attempts.min(16));
+        let doubled = self
+            .config
+            .backoff_min
+            .saturating_mul(1 << call.attempts.min(16));
         let wait = self.rng.jitter(doubled.min(self.config.backoff_max), 25);
         if !repeatable || now + wait >= call.deadline {
             return self.answer(slot, Err(status), up);
@@ -303,7 +361,11 @@ impl Client {
     fn answer(&mut self, slot: u32, result: Result<(), Status<'_>>, up: &mut dyn Events<Self>) {
         let (call, attempts) = (self.calls.at(slot).call, self.calls.at(slot).attempts);
         let result = result.map(|()| self.calls.at(slot).reply.as_slice());
-        up.event(ClientEvent::Answer { call, attempts, result });
+        up.event(ClientEvent::Answer {
+            call,
+            attempts,
+            result,
+        });
         self.calls.remove(slot);
     }
 
@@ -322,13 +384,23 @@ impl Client {
             if let Ok(node) = io.node(owner.host) {
                 self.owners.insert(now, owner.id, node);
                 if !self.contacts.iter().any(|contact| contact.node == node) {
-                    self.contacts.push(Contact { node, avoid_until: Instant::ZERO });
+                    self.contacts.push(Contact {
+                        node,
+                        avoid_until: Instant::ZERO,
+                    });
                 }
             }
         }
     }
 
-    fn ended(&mut self, now: Instant, slot: u32, status: Status<'_>, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn ended(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        status: Status<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         let (phase, to, id) = self.calls.finish(slot);
         if !status.is_ok() && status.cause != Cause::Peer {
             self.avoid(now, to);
@@ -344,7 +416,12 @@ impl Client {
                     self.owner_answered(now, slot, io);
                     self.calls.at_mut(slot).reply.clear();
                 } else if status.cause != Cause::Peer {
-                    return self.later(now, slot, Status::new(Code::Unavailable, codes::UNREACHABLE), up);
+                    return self.later(
+                        now,
+                        slot,
+                        Status::new(Code::Unavailable, codes::UNREACHABLE),
+                        up,
+                    );
                 }
                 self.calls.at_mut(slot).asked = true;
                 self.attempt(now, slot, io, up);
@@ -352,7 +429,11 @@ impl Client {
             Phase::Calling => {
                 if status.is_ok() {
                     let replied = self.calls.at(slot).replied;
-                    let result = if replied { Ok(()) } else { Err(Status::new(Code::Internal, codes::NOT_ONE_MESSAGE)) };
+                    let result = if replied {
+                        Ok(())
+                    } else {
+                        Err(Status::new(Code::Internal, codes::NOT_ONE_MESSAGE))
+                    };
                     return self.answer(slot, result, up);
                 }
                 self.calls.at_mut(slot).asked = false;
@@ -382,15 +463,28 @@ impl Machine for Client {
             // A client serves nothing.
             return io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
         }
-        let Some(slot) = self.calls.find(tag, stream) else { return };
+        let Some(slot) = self.calls.find(tag, stream) else {
+            return;
+        };
         match event {
             StreamIn::Frame(bytes) => self.calls.keep_reply(slot, bytes),
             StreamIn::Ended(status) => self.ended(now, slot, status, io, up),
-            StreamIn::Accepted { .. } | StreamIn::Header(_) | StreamIn::HalfClosed | StreamIn::Writable => {}
+            StreamIn::Accepted { .. }
+            | StreamIn::Header(_)
+            | StreamIn::HalfClosed
+            | StreamIn::Writable => {}
         }
     }
 
-    fn handle_done(&mut self, _: Instant, _: Tag, _: Done<'_>, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+    fn handle_done(
+        &mut self,
+        _: Instant,
+        _: Tag,
+        _: Done<'_>,
+        _: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) {
+    }
 
     fn handle_command(
         &mut self,
@@ -401,16 +495,48 @@ impl Machine for Client {
     ) -> Result<(), Full> {
         let drawn = (u128::from(self.rng.draw()) << 64) | u128::from(self.rng.draw());
         let slot = match command {
-            ClientCommand::Apply { call, id, request, request_id, deadline } => {
+            ClientCommand::Apply {
+                call,
+                id,
+                request,
+                request_id,
+                deadline,
+            } => {
                 let request_id = request_id.unwrap_or(drawn);
-                self.calls.insert(call, control_plane::APPLY, Some(id), None, request, request_id, deadline)?
+                self.calls.insert(
+                    call,
+                    control_plane::APPLY,
+                    Some(id),
+                    None,
+                    request,
+                    request_id,
+                    deadline,
+                )?
             }
-            ClientCommand::Get { call, id, request, deadline } => {
-                self.calls.insert(call, control_plane::GET, Some(id), None, request, 0, deadline)?
-            }
-            ClientCommand::Call { call, method, host, request, deadline } => {
+            ClientCommand::Get {
+                call,
+                id,
+                request,
+                deadline,
+            } => self.calls.insert(
+                call,
+                control_plane::GET,
+                Some(id),
+                None,
+                request,
+                0,
+                deadline,
+            )?,
+            ClientCommand::Call {
+                call,
+                method,
+                host,
+                request,
+                deadline,
+            } => {
                 let fixed = host.map(|host| io.node(host)).transpose()?;
-                self.calls.insert(call, method, None, fixed, request, 0, deadline)?
+                self.calls
+                    .insert(call, method, None, fixed, request, 0, deadline)?
             }
         };
         self.attempt(now, slot, io, up);

@@ -24,11 +24,18 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn new(owners_max: u32, ttl: Duration) -> Self {
-        Self { beliefs: HashMap::default(), owners_max: owners_max as usize, ttl }
+        Self {
+            beliefs: HashMap::default(),
+            owners_max: owners_max as usize,
+            ttl,
+        }
     }
 
     pub(super) fn find(&self, now: Instant, id: u64) -> Option<NodeId> {
-        self.beliefs.get(&id).filter(|belief| belief.until > now).map(|belief| belief.owner)
+        self.beliefs
+            .get(&id)
+            .filter(|belief| belief.until > now)
+            .map(|belief| belief.owner)
     }
 
     /// Remembers an owner. When full, everything is forgotten at once: simpler than an order of use,
@@ -37,7 +44,13 @@ impl Owners {
         if self.beliefs.len() >= self.owners_max {
             self.beliefs.clear();
         }
-        self.beliefs.insert(id, Belief { owner, until: now + self.ttl });
+        self.beliefs.insert(
+            id,
+            Belief {
+                owner,
+                until: now + self.ttl,
+            },
+        );
     }
 
     pub(super) fn forget(&mut self, id: u64) {
@@ -64,7 +77,8 @@ mod tests {
         assert_eq!(owners.find(Instant::from_millis(1_000), 3), None);
         owners.forget(0);
         owners.forget_host(NodeId(1));
-        let left: [Option<NodeId>; 4] = core::array::from_fn(|id| owners.find(Instant::ZERO, id as u64));
+        let left: [Option<NodeId>; 4] =
+            core::array::from_fn(|id| owners.find(Instant::ZERO, id as u64));
         assert_eq!(left, [None, None, Some(NodeId(0)), None]);
     }
 

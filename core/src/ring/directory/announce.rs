@@ -89,7 +89,10 @@ impl Directory {
             self.counters.syncs += 1;
         }
         if peer.cursor < self.flushed {
-            let (from, end) = (peer.cursor, self.flushed.min(peer.cursor + u64::from(chunk)));
+            let (from, end) = (
+                peer.cursor,
+                self.flushed.min(peer.cursor + u64::from(chunk)),
+            );
             self.fill_span(from, end);
             return Some(Job::Window { end });
         }
@@ -100,7 +103,8 @@ impl Directory {
                 self.counters.syncs += 1;
             }
             peer.dispute_at = None;
-            peer.disputed.retain(|id| self.claims.owner(*id) == Some(SELF));
+            peer.disputed
+                .retain(|id| self.claims.owner(*id) == Some(SELF));
             let count = peer.disputed.len().min(chunk as usize);
             peer.retold.clear();
             peer.retold.extend(peer.disputed.drain(..count));
@@ -119,7 +123,9 @@ impl Directory {
         self.batch.span = None;
         self.batch.expiries.clear();
         self.batch.claims.clear();
-        self.batch.claims.extend_from_slice(&own[low as usize..high as usize]);
+        self.batch
+            .claims
+            .extend_from_slice(&own[low as usize..high as usize]);
         Some(Job::Sync { low })
     }
 
@@ -135,15 +141,32 @@ impl Directory {
         batch.expiries.clear();
         for id in self.log.range(from, end) {
             let own = self.claims.owner(id) == Some(SELF);
-            if own { &mut batch.claims } else { &mut batch.expiries }.push(id);
+            if own {
+                &mut batch.claims
+            } else {
+                &mut batch.expiries
+            }
+            .push(id);
         }
     }
 
     /// Opens the calls of a job; whether there are any.
-    fn send_job(&mut self, now: Instant, slot: Host, job: Job, io: &mut dyn Io) -> Result<bool, Full> {
+    fn send_job(
+        &mut self,
+        now: Instant,
+        slot: Host,
+        job: Job,
+        io: &mut dyn Io,
+    ) -> Result<bool, Full> {
         let host = &*self.config.host;
-        let claims = OwnershipAnnounce { host, ids: &self.batch.claims[..] };
-        let expiries = ExpiryAnnounce { host, ids: &self.batch.expiries[..] };
+        let claims = OwnershipAnnounce {
+            host,
+            ids: &self.batch.claims[..],
+        };
+        let expiries = ExpiryAnnounce {
+            host,
+            ids: &self.batch.expiries[..],
+        };
         let mut calls = [None; 2];
         if !self.batch.claims.is_empty() {
             calls[0] = Some(self.call(now, slot, Purpose::Claims, &claims, io)?);
@@ -162,7 +185,13 @@ impl Directory {
         let count = calls.iter().flatten().count();
         self.counters.announcements += count as u64;
         if count > 0 {
-            let sending = Sending { job, calls, answered: [false; 2], failed: false, refused: false };
+            let sending = Sending {
+                job,
+                calls,
+                answered: [false; 2],
+                failed: false,
+                refused: false,
+            };
             self.peers.at_mut(slot).sending = Some(sending);
         }
         Ok(count > 0)
@@ -178,13 +207,22 @@ impl Directory {
     ) -> Result<StreamId, Full> {
         let method = match purpose {
             Purpose::Expiries => control_plane::ANNOUNCE_EXPIRY,
-            Purpose::Claims | Purpose::TakeClaims | Purpose::TakeExpiries | Purpose::ListIds | Purpose::Fetch => {
-                control_plane::ANNOUNCE_OWNERSHIP
-            }
+            Purpose::Claims
+            | Purpose::TakeClaims
+            | Purpose::TakeExpiries
+            | Purpose::ListIds
+            | Purpose::Fetch => control_plane::ANNOUNCE_OWNERSHIP,
         };
         let deadline = Some(now + self.config.call_timeout);
         let tag = purpose.tag(u64::from(slot));
-        let stream = io.open(self.peers.at(slot).node, method, Class::Control, Header::EMPTY, deadline, tag)?;
+        let stream = io.open(
+            self.peers.at(slot).node,
+            method,
+            Class::Control,
+            Header::EMPTY,
+            deadline,
+            tag,
+        )?;
         if wire::send(io, stream, message).is_err() {
             io.end(stream, Status::new(Code::Cancelled, codes::BUSY));
             return Err(Full);
@@ -212,7 +250,9 @@ impl Directory {
         bytes: &[u8],
         up: &mut dyn Events<Self>,
     ) {
-        let Some(sending) = self.sending(slot, stream, which) else { return };
+        let Some(sending) = self.sending(slot, stream, which) else {
+            return;
+        };
         let twice = core::mem::replace(&mut sending.answered[which], true);
         let Ok(ack) = OwnerChangeAck::parse(bytes) else {
             sending.failed = true;
@@ -246,7 +286,9 @@ impl Directory {
         status: Status<'_>,
         io: &mut dyn Io,
     ) {
-        let Some(sending) = self.sending(slot, stream, which) else { return };
+        let Some(sending) = self.sending(slot, stream, which) else {
+            return;
+        };
         sending.calls[which] = None;
         // A peer that does not serve or does not understand the call will not do so next time.
         let hopeless = matches!(status.code, Code::Unimplemented | Code::InvalidArgument);
@@ -295,7 +337,11 @@ impl Directory {
         // A new refusal is tried again soon, an old one ever more rarely.
         let backoff = longer(peer.dispute_backoff, min, max);
         let is_new = matches!(job, Job::Window { .. });
-        peer.dispute_backoff = if is_new { peer.dispute_backoff.max(min) } else { backoff };
+        peer.dispute_backoff = if is_new {
+            peer.dispute_backoff.max(min)
+        } else {
+            backoff
+        };
         let due = now + if is_new { min } else { backoff };
         peer.dispute_at = earliest(peer.dispute_at.filter(|at| *at > now), Some(due));
         let mut ids = core::mem::take(&mut self.scratch);

@@ -46,7 +46,12 @@ fn print(id: u64, name: u64) -> u64 {
 
 impl Claims {
     pub(super) const fn new(ids_max: u32, seed: u64) -> Self {
-        Self { index: Index::new(seed), lists: Vec::new(), ids_max, fingerprint: 0 }
+        Self {
+            index: Index::new(seed),
+            lists: Vec::new(),
+            ids_max,
+            fingerprint: 0,
+        }
     }
 
     /// Names a host that has no claims yet, and makes room for its list.
@@ -67,7 +72,11 @@ impl Claims {
 
     /// Bytes allocated.
     pub(super) fn bytes(&self) -> usize {
-        let lists: usize = self.lists.iter().map(|list| size_of::<List>() + 8 * list.ids.capacity()).sum();
+        let lists: usize = self
+            .lists
+            .iter()
+            .map(|list| size_of::<List>() + 8 * list.ids.capacity())
+            .sum();
         self.index.bytes() + lists
     }
 
@@ -83,7 +92,9 @@ impl Claims {
 
     /// The ids of a host, in an order that depends on the history of calls alone.
     pub(super) fn list(&self, host: Host) -> &[u64] {
-        self.lists.get(usize::from(host)).map_or(&[], |list| &list.ids)
+        self.lists
+            .get(usize::from(host))
+            .map_or(&[], |list| &list.ids)
     }
 
     /// The claim was heard of again.
@@ -98,7 +109,10 @@ impl Claims {
     /// # Errors
     /// [`Full`] if nobody had it and there is no room for more claims.
     pub(super) fn set(&mut self, id: u64, host: Host, mark: u16) -> Result<(), Full> {
-        let old = self.index.find(id).map(|entry| (entry.host, entry.position));
+        let old = self
+            .index
+            .find(id)
+            .map(|entry| (entry.host, entry.position));
         if old.is_none() && self.index.len() >= self.ids_max {
             return Err(Full);
         }
@@ -195,7 +209,11 @@ mod tests {
         for host in 0..4 {
             let listed: BTreeSet<u64> = claims.list(host).iter().copied().collect();
             assert_eq!(listed.len(), claims.list(host).len());
-            let expected: BTreeSet<u64> = model.iter().filter(|(_, h)| **h == host).map(|(id, _)| *id).collect();
+            let expected: BTreeSet<u64> = model
+                .iter()
+                .filter(|(_, h)| **h == host)
+                .map(|(id, _)| *id)
+                .collect();
             assert_eq!(listed, expected);
         }
         let mut again = self::claims(4, 1_000);
@@ -225,7 +243,9 @@ mod tests {
         let mut claims = claims(10, u32::MAX);
         let (mut worst, mut sum, mut samples) = (0.0_f64, 0.0, 0.0);
         for id in 0..300_000_u64 {
-            claims.set(id.wrapping_mul(0x9e37_79b9_7f4a_7c15), (id % 10) as Host, 0).unwrap();
+            claims
+                .set(id.wrapping_mul(0x9e37_79b9_7f4a_7c15), (id % 10) as Host, 0)
+                .unwrap();
             if id >= 20_000 && id % 997 == 0 {
                 let each = claims.bytes() as f64 / claims.len() as f64;
                 worst = worst.max(each);

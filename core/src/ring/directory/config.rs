@@ -86,7 +86,9 @@ impl core::fmt::Display for DirectoryConfigError {
             Self::ChunkTooLarge => f.write_str("chunk_ids must not exceed 400,000"),
             Self::LogBelowBatch => f.write_str("log_ids must not be below batch_ids"),
             Self::Placement(error) => write!(f, "the placement does not take this node: {error}"),
-            Self::RetryAboveInterval => f.write_str("retry_min must not exceed anti_entropy_interval"),
+            Self::RetryAboveInterval => {
+                f.write_str("retry_min must not exceed anti_entropy_interval")
+            }
         }
     }
 }
@@ -187,21 +189,48 @@ mod tests {
 
     #[test]
     fn the_presets_hold_and_each_rule_can_fail() {
-        let named = |config: DirectoryConfig| DirectoryConfig { host: "a".into(), ..config };
+        let named = |config: DirectoryConfig| DirectoryConfig {
+            host: "a".into(),
+            ..config
+        };
         assert_eq!(named(DirectoryConfig::lan()).check(), Ok(()));
         assert_eq!(named(DirectoryConfig::wan()).check(), Ok(()));
-        assert_eq!(DirectoryConfig::lan().check(), Err(DirectoryConfigError::NoHost));
+        assert_eq!(
+            DirectoryConfig::lan().check(),
+            Err(DirectoryConfigError::NoHost)
+        );
         let broken = |change: fn(&mut DirectoryConfig)| {
             let mut config = named(DirectoryConfig::lan());
             change(&mut config);
             config.check().unwrap_err()
         };
-        assert_eq!(broken(|c| c.batch_ids = 0), DirectoryConfigError::Zero("batch_ids"));
-        assert_eq!(broken(|c| c.retry_min = Duration::ZERO), DirectoryConfigError::Zero("retry_min"));
-        assert_eq!(broken(|c| c.ids_max = u32::MAX), DirectoryConfigError::TooManyIds);
-        assert_eq!(broken(|c| c.peers_max = u16::MAX), DirectoryConfigError::TooManyPeers);
-        assert_eq!(broken(|c| c.chunk_ids = 400_001), DirectoryConfigError::ChunkTooLarge);
-        assert_eq!(broken(|c| c.log_ids = 1), DirectoryConfigError::LogBelowBatch);
-        assert_eq!(broken(|c| c.retry_min = Duration::from_secs(60)), DirectoryConfigError::RetryAboveInterval);
+        assert_eq!(
+            broken(|c| c.batch_ids = 0),
+            DirectoryConfigError::Zero("batch_ids")
+        );
+        assert_eq!(
+            broken(|c| c.retry_min = Duration::ZERO),
+            DirectoryConfigError::Zero("retry_min")
+        );
+        assert_eq!(
+            broken(|c| c.ids_max = u32::MAX),
+            DirectoryConfigError::TooManyIds
+        );
+        assert_eq!(
+            broken(|c| c.peers_max = u16::MAX),
+            DirectoryConfigError::TooManyPeers
+        );
+        assert_eq!(
+            broken(|c| c.chunk_ids = 400_001),
+            DirectoryConfigError::ChunkTooLarge
+        );
+        assert_eq!(
+            broken(|c| c.log_ids = 1),
+            DirectoryConfigError::LogBelowBatch
+        );
+        assert_eq!(
+            broken(|c| c.retry_min = Duration::from_secs(60)),
+            DirectoryConfigError::RetryAboveInterval
+        );
     }
 }

@@ -35,13 +35,17 @@ impl Directory {
         self.counters.contests_lost += 1;
         // The others may have heard this node first: they take the winner in only once they know.
         self.changed_own(now, id, true);
-        up.event(DirectoryEvent::Lost { id, winner: self.peers.at(winner).node });
+        up.event(DirectoryEvent::Lost {
+            id,
+            winner: self.peers.at(winner).node,
+        });
         self.told_own(id, up);
     }
 
     /// This node keeps `id` against `other`, and sees to it that `other` hears of it.
-    pub(super) fn keep(&mut self, now: Instant, id: u64, other: Host) {
+    pub(super) fn keep(&mut self, now: Instant, id: u64, other: Host, up: &mut dyn Events<Self>) {
         self.counters.contests_won += 1;
+        up.event(DirectoryEvent::Kept { id });
         self.dispute(now, other, id);
     }
 

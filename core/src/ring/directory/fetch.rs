@@ -33,12 +33,17 @@ impl Directory {
     pub(super) fn ask_due(&mut self, now: Instant, io: &mut dyn Io) {
         if self.entropy_at.is_some_and(|due| due <= now) {
             self.entropy_at = Some(now + self.rng.jitter(self.config.anti_entropy_interval, 10));
-            if let Some(slot) = self.next_in_turn().filter(|_| !self.planted(DirectoryPlant::NoAntiEntropy)) {
+            if let Some(slot) = self
+                .next_in_turn()
+                .filter(|_| !self.planted(DirectoryPlant::NoAntiEntropy))
+            {
                 self.fetches.set(u32::from(slot), now);
             }
         }
         while self.fetching < self.config.fetches_max {
-            let Some((slot, _)) = self.fetches.pop_due(now) else { return };
+            let Some((slot, _)) = self.fetches.pop_due(now) else {
+                return;
+            };
             let slot = slot as Host;
             if self.peers.at(slot).fetch.is_some() {
                 self.peers.at_mut(slot).fetch_again = true;
@@ -65,7 +70,14 @@ impl Directory {
         let deadline = Some(now + self.config.fetch_timeout);
         let node = self.peers.at(slot).node;
         let tag = Purpose::Fetch.tag(u64::from(slot));
-        let stream = io.open(node, control_plane::LOCAL_ACTOR_IDS, Class::Bulk, Header::EMPTY, deadline, tag)?;
+        let stream = io.open(
+            node,
+            control_plane::LOCAL_ACTOR_IDS,
+            Class::Bulk,
+            Header::EMPTY,
+            deadline,
+            tag,
+        )?;
         if wire::send(io, stream, &Empty {}).is_err() {
             io.end(stream, Status::new(Code::Cancelled, codes::BUSY));
             return Err(Full);
@@ -75,7 +87,11 @@ impl Directory {
         self.fetching += 1;
         self.fetch_number = self.fetch_number.wrapping_add(1);
         let peer = self.peers.at_mut(slot);
-        peer.fetch = Some(Fetch { stream, number: self.fetch_number, answered: false });
+        peer.fetch = Some(Fetch {
+            stream,
+            number: self.fetch_number,
+            answered: false,
+        });
         peer.fetched_at = Some(now);
         peer.expired.clear();
         peer.expired_more = false;
@@ -94,12 +110,20 @@ impl Directory {
     /// Asks a live peer as soon as it is fair: lists are long, and a peer that refuses everything
     /// must not be asked for one each time.
     pub(super) fn ask_soon(&mut self, now: Instant, slot: Host) {
-        if slot == SELF || !self.peers.is_live(slot) || self.planted(DirectoryPlant::NoAntiEntropy) {
+        if slot == SELF || !self.peers.is_live(slot) || self.planted(DirectoryPlant::NoAntiEntropy)
+        {
             return;
         }
         let pause = self.config.anti_entropy_interval / 4;
-        let fair = self.peers.at(slot).fetched_at.map_or(now, |last| now.max(last + pause));
-        let due = self.fetches.due(u32::from(slot)).map_or(fair, |due| due.min(fair));
+        let fair = self
+            .peers
+            .at(slot)
+            .fetched_at
+            .map_or(now, |last| now.max(last + pause));
+        let due = self
+            .fetches
+            .due(u32::from(slot))
+            .map_or(fair, |due| due.min(fair));
         self.fetches.set(u32::from(slot), due);
     }
 
@@ -113,12 +137,18 @@ impl Directory {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) {
-        let Some(fetch) = self.fetch(slot, stream) else { return };
+        let Some(fetch) = self.fetch(slot, stream) else {
+            return;
+        };
         let twice = core::mem::replace(&mut fetch.answered, true);
         let number = fetch.number;
         let mut reply = ActorIdsReply::default();
         if twice || reply.decode(bytes).is_err() || reply.check().is_err() {
-            let why = if twice { codes::NOT_ONE_MESSAGE } else { codes::MALFORMED };
+            let why = if twice {
+                codes::NOT_ONE_MESSAGE
+            } else {
+                codes::MALFORMED
+            };
             let node = self.peers.at(slot).node;
             self.misbehaved(Some(node), why, up);
             io.end(stream, Status::new(Code::Cancelled, why));
@@ -134,7 +164,11 @@ impl Directory {
         if !self.peers.is_live(slot) {
             return None;
         }
-        self.peers.at_mut(slot).fetch.as_mut().filter(|fetch| fetch.stream == stream)
+        self.peers
+            .at_mut(slot)
+            .fetch
+            .as_mut()
+            .filter(|fetch| fetch.stream == stream)
     }
 
     /// Gives a peer the ids it listed.
@@ -165,7 +199,7 @@ impl Directory {
                     if !is_younger(claimed, number) && self.outranks(slot, SELF, id) {
                         self.lose(now, id, slot, up);
                     } else {
-                        self.keep(now, id, slot);
+                        self.keep(now, id, slot, up);
                     }
                 }
                 Some((owner, _)) => {
@@ -189,7 +223,11 @@ impl Directory {
         for at in (0..self.claims.list(slot).len()).rev() {
             // From the end, so that what moves into a gap has been looked at.
             let id = self.claims.list(slot)[at];
-            if self.claims.find(id).is_some_and(|entry| !is_younger(entry.mark, number)) {
+            if self
+                .claims
+                .find(id)
+                .is_some_and(|entry| !is_younger(entry.mark, number))
+            {
                 self.claims.remove(id);
                 self.tell(id, up);
             }
@@ -206,13 +244,22 @@ impl Directory {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) {
-        let Some(fetch) = self.fetch(slot, stream) else { return };
+        let Some(fetch) = self.fetch(slot, stream) else {
+            return;
+        };
         // A peer that does not serve the call has nothing to say by it.
         let good = fetch.answered || status.code == Code::Unimplemented;
         self.fetch_over(now, slot, good, io, up);
     }
 
-    fn fetch_over(&mut self, now: Instant, slot: Host, good: bool, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    fn fetch_over(
+        &mut self,
+        now: Instant,
+        slot: Host,
+        good: bool,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
         let peer = self.peers.at_mut(slot);
         peer.fetch = None;
         self.fetching -= 1;

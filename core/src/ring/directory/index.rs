@@ -28,7 +28,12 @@ pub(super) struct Entry {
 }
 
 /// Its key ends every search that comes to it.
-const EMPTY: Entry = Entry { key: u64::MAX, position: 0, host: NOBODY, mark: 0 };
+const EMPTY: Entry = Entry {
+    key: u64::MAX,
+    position: 0,
+    host: NOBODY,
+    mark: 0,
+};
 
 /// Claims by id.
 #[derive(Clone, Debug)]
@@ -42,7 +47,12 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { entries: Vec::new(), homes: 0, len: 0, seed }
+        Self {
+            entries: Vec::new(),
+            homes: 0,
+            len: 0,
+            seed,
+        }
     }
 
     pub(super) const fn len(&self) -> u32 {
@@ -71,7 +81,10 @@ impl Index {
     #[inline]
     fn search(&self, key: u64) -> Result<usize, usize> {
         let home = self.home(key);
-        let steps = self.entries[home..].iter().take_while(|entry| entry.key < key).count();
+        let steps = self.entries[home..]
+            .iter()
+            .take_while(|entry| entry.key < key)
+            .count();
         match self.entries.get(home + steps) {
             Some(entry) if entry.key == key && entry.host != NOBODY => Ok(home + steps),
             Some(_) | None => Err(home + steps),
@@ -84,7 +97,9 @@ impl Index {
     }
 
     pub(super) fn find_mut(&mut self, id: u64) -> Option<&mut Entry> {
-        self.search(self.key(id)).ok().map(|at| &mut self.entries[at])
+        self.search(self.key(id))
+            .ok()
+            .map(|at| &mut self.entries[at])
     }
 
     /// Adds a claim of an id that has none. Allocates when the table is 80 % full.
@@ -94,13 +109,20 @@ impl Index {
         }
         let key = self.key(id);
         let Err(at) = self.search(key) else { return };
-        let gap = self.entries[at..].iter().position(|entry| entry.host == NOBODY);
+        let gap = self.entries[at..]
+            .iter()
+            .position(|entry| entry.host == NOBODY);
         let end = gap.map_or(self.entries.len(), |gap| at + gap);
         if end == self.entries.len() {
             self.entries.push(EMPTY);
         }
         self.entries.copy_within(at..end, at + 1);
-        self.entries[at] = Entry { key, position, host, mark };
+        self.entries[at] = Entry {
+            key,
+            position,
+            host,
+            mark,
+        };
         self.len += 1;
     }
 
@@ -108,8 +130,14 @@ impl Index {
     pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         let at = self.search(self.key(id)).ok()?;
         let removed = self.entries[at];
-        let displaced = |(i, entry): &(usize, &Entry)| entry.host != NOBODY && self.home(entry.key) < at + 1 + i;
-        let run = self.entries[at + 1..].iter().enumerate().take_while(displaced).count();
+        let displaced = |(i, entry): &(usize, &Entry)| {
+            entry.host != NOBODY && self.home(entry.key) < at + 1 + i
+        };
+        let run = self.entries[at + 1..]
+            .iter()
+            .enumerate()
+            .take_while(displaced)
+            .count();
         self.entries.copy_within(at + 1..at + 1 + run, at);
         self.entries[at + run] = EMPTY;
         self.len -= 1;
@@ -147,11 +175,21 @@ mod tests {
         fn assert_order(&self) {
             let mut last = None;
             let mut count = 0;
-            for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.host != NOBODY) {
+            for (at, entry) in self
+                .entries
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| entry.host != NOBODY)
+            {
                 assert!(last < Some(entry.key));
                 last = Some(entry.key);
                 let home = self.home(entry.key);
-                assert!(home <= at && self.entries[home..at].iter().all(|entry| entry.host != NOBODY));
+                assert!(
+                    home <= at
+                        && self.entries[home..at]
+                            .iter()
+                            .all(|entry| entry.host != NOBODY)
+                );
                 count += 1;
             }
             assert_eq!(count, self.len);
@@ -191,7 +229,11 @@ mod tests {
         let mut index = Index::new(7);
         for id in 0..200_000_u32 {
             index.insert(u64::from(id) << 32, 0, id, 0);
-            assert!(id < 1_000 || index.bytes() <= 24 * index.len() as usize, "{id}: {}", index.bytes());
+            assert!(
+                id < 1_000 || index.bytes() <= 24 * index.len() as usize,
+                "{id}: {}",
+                index.bytes()
+            );
         }
         index.assert_order();
     }

@@ -19,7 +19,12 @@ pub(super) struct ChangeLog {
 
 impl ChangeLog {
     pub(super) fn new(capacity: u32) -> Self {
-        Self { ids: VecDeque::with_capacity(capacity as usize), tail: 0, told: 0, capacity: capacity as usize }
+        Self {
+            ids: VecDeque::with_capacity(capacity as usize),
+            tail: 0,
+            told: 0,
+            capacity: capacity as usize,
+        }
     }
 
     pub(super) const fn tail(&self) -> u64 {
@@ -79,7 +84,10 @@ mod tests {
             log.push(id);
         }
         assert_eq!((log.tail(), log.head()), (0, 5));
-        assert_eq!(core::iter::from_fn(|| log.pop_untold()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(
+            core::iter::from_fn(|| log.pop_untold()).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4]
+        );
         assert_eq!((log.tail(), log.head()), (2, 5));
         log.push(5);
         log.told_newest();

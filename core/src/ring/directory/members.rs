@@ -10,7 +10,10 @@ use crate::status::{Code, Status};
 use crate::time::Instant;
 
 impl Directory {
-    #[expect(clippy::too_many_arguments, reason = "the fields of a command and the seams, lent one by one")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of a command and the seams, lent one by one"
+    )]
     pub(super) fn member_up(
         &mut self,
         now: Instant,
@@ -24,11 +27,17 @@ impl Directory {
         if node == OWN || *host == *self.config.host {
             return Ok(());
         }
-        if let Some(slot) = self.peers.find(host).filter(|slot| self.peers.is_live(*slot)) {
+        if let Some(slot) = self
+            .peers
+            .find(host)
+            .filter(|slot| self.peers.is_live(*slot))
+        {
             self.peers.at_mut(slot).legacy = legacy;
             return Ok(());
         }
-        self.placement.add(node.0, host, weight).map_err(DirectoryRefused::Placement)?;
+        self.placement
+            .add(node.0, host, weight)
+            .map_err(DirectoryRefused::Placement)?;
         let Ok(slot) = self.peers.take_slot(node, host) else {
             self.placement.remove(node.0);
             return Err(DirectoryRefused::TooManyPeers);
@@ -44,7 +53,8 @@ impl Directory {
         if self.awaited == 1 {
             up.event(DirectoryEvent::Ready(false));
         }
-        self.patience.set(u32::from(slot), now + self.config.fetch_patience);
+        self.patience
+            .set(u32::from(slot), now + self.config.fetch_patience);
         self.fetches.set(u32::from(slot), now);
         if self.entropy_at.is_none() {
             self.entropy_at = Some(now + self.rng.jitter(self.config.anti_entropy_interval, 10));
@@ -54,15 +64,33 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn member_down(&mut self, now: Instant, node: NodeId, io: &mut dyn Io, up: &mut dyn Events<Self>) {
-        let Some(slot) = self.peers.slot(node).filter(|slot| self.peers.is_live(*slot)) else { return };
+    pub(super) fn member_down(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        let Some(slot) = self
+            .peers
+            .slot(node)
+            .filter(|slot| self.peers.is_live(*slot))
+        else {
+            return;
+        };
         self.stop_waiting(slot, up);
         let peer = self.peers.at_mut(slot);
-        let calls = peer.sending.take().map_or([None, None], |sending| sending.calls);
+        let calls = peer
+            .sending
+            .take()
+            .map_or([None, None], |sending| sending.calls);
         let fetch = peer.fetch.take().map(|fetch| fetch.stream);
         self.fetching -= u16::from(fetch.is_some());
         for stream in calls.into_iter().chain([fetch]).flatten() {
-            io.end(stream, Status::new(Code::Cancelled, "the host is no member any more"));
+            io.end(
+                stream,
+                Status::new(Code::Cancelled, "the host is no member any more"),
+            );
         }
         for timers in [&mut self.sends, &mut self.fetches, &mut self.patience] {
             timers.cancel(u32::from(slot));

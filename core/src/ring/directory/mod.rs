@@ -110,6 +110,12 @@ pub enum DirectoryEvent<'a> {
         /// Who keeps it.
         winner: NodeId,
     },
+    /// Another host claimed an id of this node, which keeps it. Until it gave way the other may have
+    /// acted as the owner: what this node remembers of the id may be old.
+    Kept {
+        /// The id.
+        id: u64,
+    },
     /// Whether ids that nobody claims can be decided about: the ids of every member are here, or
     /// have been waited for long enough.
     Ready(bool),
@@ -215,9 +221,14 @@ impl Directory {
     ///
     /// # Errors
     /// The first rule of `config` that does not hold.
-    pub fn new(config: DirectoryConfig, mut placement: Placement) -> Result<Self, DirectoryConfigError> {
+    pub fn new(
+        config: DirectoryConfig,
+        mut placement: Placement,
+    ) -> Result<Self, DirectoryConfigError> {
         config.check()?;
-        placement.add(OWN.0, &config.host, config.weight).map_err(DirectoryConfigError::Placement)?;
+        placement
+            .add(OWN.0, &config.host, config.weight)
+            .map_err(DirectoryConfigError::Placement)?;
         let mut rng = Rng::new(config.seed);
         let mut claims = Claims::new(config.ids_max, rng.draw());
         claims.host(SELF, &config.host);
@@ -264,7 +275,9 @@ impl Directory {
     /// How many ids a node claims.
     #[must_use]
     pub fn ids_of(&self, node: NodeId) -> usize {
-        self.peers.slot(node).map_or(0, |slot| self.claims.list(slot).len())
+        self.peers
+            .slot(node)
+            .map_or(0, |slot| self.claims.list(slot).len())
     }
 
     /// The ids this node owns, in an order that depends on the history of calls alone.
@@ -314,7 +327,10 @@ impl Directory {
     }
 
     fn tell(&self, id: u64, up: &mut dyn Events<Self>) {
-        up.event(DirectoryEvent::Changed { id, owner: self.claimant(id) });
+        up.event(DirectoryEvent::Changed {
+            id,
+            owner: self.claimant(id),
+        });
     }
 
     fn misbehaved(&mut self, node: Option<NodeId>, why: &'static str, up: &mut dyn Events<Self>) {
@@ -328,7 +344,11 @@ impl Directory {
         self.version += 1;
         let pending = self.log.head() - self.flushed;
         let now_due = urgent || pending >= u64::from(self.config.batch_ids);
-        let due = if now_due { now } else { now + self.config.batch_delay };
+        let due = if now_due {
+            now
+        } else {
+            now + self.config.batch_delay
+        };
         self.flush_at = earliest(self.flush_at, Some(due));
     }
 
@@ -401,8 +421,14 @@ enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 6] =
-        [Self::TakeClaims, Self::TakeExpiries, Self::ListIds, Self::Claims, Self::Expiries, Self::Fetch];
+    const ALL: [Self; 6] = [
+        Self::TakeClaims,
+        Self::TakeExpiries,
+        Self::ListIds,
+        Self::Claims,
+        Self::Expiries,
+        Self::Fetch,
+    ];
 
     /// A tag with 48 bits more.
     const fn tag(self, rest: u64) -> Tag {
@@ -437,25 +463,54 @@ impl Machine for Directory {
                 _ => return io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD)),
             };
             // A foreign caller is nobody: 0.
-            return io.adopt(stream, purpose.tag(from.map_or(0, |node| u64::from(node.0) + 1)));
+            return io.adopt(
+                stream,
+                purpose.tag(from.map_or(0, |node| u64::from(node.0) + 1)),
+            );
         }
-        let Some((purpose, rest)) = Purpose::of(tag) else { return };
+        let Some((purpose, rest)) = Purpose::of(tag) else {
+            return;
+        };
         let from = rest.checked_sub(1).map(|node| NodeId(node as u32));
         let slot = rest as Host;
         match (purpose, event) {
-            (Purpose::TakeClaims, StreamIn::Frame(bytes)) => self.take_claims(now, stream, from, bytes, io, up),
-            (Purpose::TakeExpiries, StreamIn::Frame(bytes)) => self.take_expiries(stream, from, bytes, io, up),
-            (Purpose::ListIds, StreamIn::Frame(bytes)) => self.list_ids(stream, from, bytes, io, up),
-            (Purpose::TakeClaims | Purpose::TakeExpiries | Purpose::ListIds, StreamIn::HalfClosed) => {
-                self.misbehaved(from, codes::NOT_ONE_MESSAGE, up);
-                io.end(stream, Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+            (Purpose::TakeClaims, StreamIn::Frame(bytes)) => {
+                self.take_claims(now, stream, from, bytes, io, up)
             }
-            (Purpose::Claims, StreamIn::Frame(bytes)) => self.announce_answered(now, slot, stream, 0, bytes, up),
-            (Purpose::Expiries, StreamIn::Frame(bytes)) => self.announce_answered(now, slot, stream, 1, bytes, up),
-            (Purpose::Claims, StreamIn::Ended(status)) => self.announce_ended(now, slot, stream, 0, status, io),
-            (Purpose::Expiries, StreamIn::Ended(status)) => self.announce_ended(now, slot, stream, 1, status, io),
-            (Purpose::Fetch, StreamIn::Frame(bytes)) => self.fetch_answered(now, slot, stream, bytes, io, up),
-            (Purpose::Fetch, StreamIn::Ended(status)) => self.fetch_ended(now, slot, stream, status, io, up),
+            (Purpose::TakeExpiries, StreamIn::Frame(bytes)) => {
+                self.take_expiries(stream, from, bytes, io, up)
+            }
+            (Purpose::ListIds, StreamIn::Frame(bytes)) => {
+                self.list_ids(stream, from, bytes, io, up)
+            }
+            (
+                Purpose::TakeClaims | Purpose::TakeExpiries | Purpose::ListIds,
+                StreamIn::HalfClosed,
+            ) => {
+                self.misbehaved(from, codes::NOT_ONE_MESSAGE, up);
+                io.end(
+                    stream,
+                    Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                );
+            }
+            (Purpose::Claims, StreamIn::Frame(bytes)) => {
+                self.announce_answered(now, slot, stream, 0, bytes, up)
+            }
+            (Purpose::Expiries, StreamIn::Frame(bytes)) => {
+                self.announce_answered(now, slot, stream, 1, bytes, up)
+            }
+            (Purpose::Claims, StreamIn::Ended(status)) => {
+                self.announce_ended(now, slot, stream, 0, status, io)
+            }
+            (Purpose::Expiries, StreamIn::Ended(status)) => {
+                self.announce_ended(now, slot, stream, 1, status, io)
+            }
+            (Purpose::Fetch, StreamIn::Frame(bytes)) => {
+                self.fetch_answered(now, slot, stream, bytes, io, up)
+            }
+            (Purpose::Fetch, StreamIn::Ended(status)) => {
+                self.fetch_ended(now, slot, stream, status, io, up)
+            }
             // Answers carry metadata and end by themselves; what is sent here fits at once.
             (
                 _,
@@ -468,7 +523,15 @@ impl Machine for Directory {
         }
     }
 
-    fn handle_done(&mut self, _: Instant, _: Tag, _: Done<'_>, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+    fn handle_done(
+        &mut self,
+        _: Instant,
+        _: Tag,
+        _: Done<'_>,
+        _: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) {
+    }
 
     fn handle_command(
         &mut self,
@@ -478,7 +541,12 @@ impl Machine for Directory {
         up: &mut dyn Events<Self>,
     ) -> Result<(), DirectoryRefused> {
         match command {
-            DirectoryCommand::MemberUp { node, host, weight, legacy } => {
+            DirectoryCommand::MemberUp {
+                node,
+                host,
+                weight,
+                legacy,
+            } => {
                 self.member_up(now, node, host, weight, legacy, io, up)?;
             }
             DirectoryCommand::MemberDown { node } => self.member_down(now, node, io, up),
@@ -520,7 +588,10 @@ impl Machine for Directory {
         let sends = earliest(self.flush_at, self.sends.earliest());
         let waits = earliest(self.patience.earliest(), self.entropy_at);
         // With all of them under way, the next request is made when one has ended.
-        let fetches = self.fetches.earliest().filter(|_| self.fetching < self.config.fetches_max);
+        let fetches = self
+            .fetches
+            .earliest()
+            .filter(|_| self.fetching < self.config.fetches_max);
         earliest(earliest(sends, waits), fetches)
     }
 }

@@ -159,7 +159,9 @@ impl Peers {
 
     /// Whether `slot` is a live peer.
     pub(super) fn is_live(&self, slot: Host) -> bool {
-        self.slots.get(usize::from(slot)).is_some_and(|peer| peer.live)
+        self.slots
+            .get(usize::from(slot))
+            .is_some_and(|peer| peer.live)
     }
 
     #[inline]
@@ -174,12 +176,17 @@ impl Peers {
     /// The slot of a name: this node, a member, or one that was a member.
     pub(super) fn find(&self, name: &str) -> Option<Host> {
         let hash = name_hash(self.seed, name);
-        self.by_name.find(hash, |slot| *self.slots[usize::from(*slot)].name == *name).copied()
+        self.by_name
+            .find(hash, |slot| *self.slots[usize::from(*slot)].name == *name)
+            .copied()
     }
 
     /// The slot of a node that is or was a member.
     pub(super) fn slot(&self, node: NodeId) -> Option<Host> {
-        self.by_node.get(node.0 as usize).copied().filter(|slot| *slot != NO_SLOT)
+        self.by_node
+            .get(node.0 as usize)
+            .copied()
+            .filter(|slot| *slot != NO_SLOT)
     }
 
     /// A slot for a peer that is not live: its old one, a new one, or that of the peer that has
@@ -194,8 +201,13 @@ impl Peers {
         if self.slots.len() <= usize::from(self.peers_max) {
             return Ok(self.push(node, name));
         }
-        let gone = (SELF + 1..).zip(&self.slots[1..]).filter(|(_, peer)| !peer.live);
-        let slot = gone.min_by_key(|(slot, peer)| (peer.went, *slot)).map(|(slot, _)| slot).ok_or(Full)?;
+        let gone = (SELF + 1..)
+            .zip(&self.slots[1..])
+            .filter(|(_, peer)| !peer.live);
+        let slot = gone
+            .min_by_key(|(slot, peer)| (peer.went, *slot))
+            .map(|(slot, _)| slot)
+            .ok_or(Full)?;
         let old = &self.slots[usize::from(slot)];
         let hash = name_hash(self.seed, &old.name);
         let old_node = old.node;
@@ -221,7 +233,11 @@ impl Peers {
         self.live.retain(|live| *live != slot);
         let peer = self.at_mut(slot);
         let name = core::mem::take(&mut peer.name);
-        *peer = Peer { name, went: now, ..Peer::new(peer.node, "") };
+        *peer = Peer {
+            name,
+            went: now,
+            ..Peer::new(peer.node, "")
+        };
     }
 }
 
@@ -239,7 +255,10 @@ mod tests {
         assert_eq!(peers.take_slot(NodeId(3), "c"), Err(Full));
         peers.went(b, Instant::from_millis(2));
         peers.went(a, Instant::from_millis(3));
-        assert_eq!((peers.find("a"), peers.slot(NodeId(1)), peers.is_live(a)), (Some(a), Some(a), false));
+        assert_eq!(
+            (peers.find("a"), peers.slot(NodeId(1)), peers.is_live(a)),
+            (Some(a), Some(a), false)
+        );
         assert_eq!(peers.take_slot(NodeId(3), "c"), Ok(b));
         assert_eq!((peers.find("b"), peers.slot(NodeId(2))), (None, None));
         assert_eq!((peers.find("c"), peers.slot(NodeId(3))), (Some(b), Some(b)));

@@ -1,6 +1,8 @@
 //! What peers tell and ask. Each call carries one message and gets one answer.
 
-use trefoil_proto::control_plane::{ActorIdsReply, Empty, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce};
+use trefoil_proto::control_plane::{
+    ActorIdsReply, Empty, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce,
+};
 use trefoil_proto::wire::{Decode, Encode, U64s};
 
 use super::claims::SELF;
@@ -67,7 +69,10 @@ impl Directory {
 
     /// The owner of the first of `ids` that belongs to someone else than `host`.
     fn other_owner(&self, ids: U64s<'_>, host: Host) -> Option<Host> {
-        ids.iter().map_while(Result::ok).filter_map(|id| self.claims.owner(id)).find(|owner| *owner != host)
+        ids.iter()
+            .map_while(Result::ok)
+            .filter_map(|id| self.claims.owner(id))
+            .find(|owner| *owner != host)
     }
 
     /// Gives a live peer the ids it claims. The owner of the first one that stays with another, and
@@ -86,7 +91,7 @@ impl Directory {
                 Some(owner) if owner == slot => self.claims.touch(id, mark),
                 Some(SELF) if self.outranks(slot, SELF, id) => self.lose(now, id, slot, up),
                 Some(SELF) => {
-                    self.keep(now, id, slot);
+                    self.keep(now, id, slot, up);
                     other = other.or(Some(SELF));
                 }
                 Some(owner) => other = other.or(Some(owner)),
@@ -97,7 +102,12 @@ impl Directory {
     }
 
     /// Gives an id that nobody claims to a peer.
-    pub(super) fn take_claim(&mut self, id: u64, slot: Host, up: &mut dyn Events<Self>) -> Result<(), Full> {
+    pub(super) fn take_claim(
+        &mut self,
+        id: u64,
+        slot: Host,
+        up: &mut dyn Events<Self>,
+    ) -> Result<(), Full> {
         let taken = self.claims.set(id, slot, self.fetch_number);
         match taken {
             Ok(()) => self.tell(id, up),
@@ -164,9 +174,16 @@ impl Directory {
         if Empty::parse(bytes).is_err() {
             return self.refuse_malformed(stream, from, io, up);
         }
-        let reply = ActorIdsReply { ids: self.claims.list(SELF) };
-        if reply.encoded_len() > self.config.reply_bytes_max as usize || wire::reply(io, stream, &reply).is_err() {
-            io.end(stream, Status::new(Code::ResourceExhausted, codes::TOO_LARGE));
+        let reply = ActorIdsReply {
+            ids: self.claims.list(SELF),
+        };
+        if reply.encoded_len() > self.config.reply_bytes_max as usize
+            || wire::reply(io, stream, &reply).is_err()
+        {
+            io.end(
+                stream,
+                Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
+            );
         }
     }
 

@@ -25,7 +25,11 @@ impl Membership {
         Some(slot)
     }
 
-    pub(super) fn join(&mut self, name: &str, lent: &mut Lent<'_>) -> Result<(), MembershipRefused> {
+    pub(super) fn join(
+        &mut self,
+        name: &str,
+        lent: &mut Lent<'_>,
+    ) -> Result<(), MembershipRefused> {
         let slot = match self.hosts.by_name(name) {
             Some(slot) => slot,
             None => self.insert(name, lent).ok_or(MembershipRefused::Full)?,
@@ -35,7 +39,11 @@ impl Membership {
         Ok(())
     }
 
-    pub(super) fn verify(&mut self, name: &str, lent: &mut Lent<'_>) -> Result<(), MembershipRefused> {
+    pub(super) fn verify(
+        &mut self,
+        name: &str,
+        lent: &mut Lent<'_>,
+    ) -> Result<(), MembershipRefused> {
         self.checked_host(name)?;
         if self.hosts.by_name(name).is_none() && !self.hosts.has_room() {
             return Err(MembershipRefused::Full);
@@ -89,7 +97,9 @@ impl Membership {
     /// Sends queued pings while there is room.
     pub(super) fn pump(&mut self, lent: &mut Lent<'_>) {
         while self.verifying < self.config.verifications_max {
-            let Some(slot) = self.waiting.front().copied() else { return };
+            let Some(slot) = self.waiting.front().copied() else {
+                return;
+            };
             if !self.hosts.at(slot).pinging {
                 if !self.ping(slot, true, lent) {
                     return;
@@ -103,7 +113,13 @@ impl Membership {
 
     /// A peer called us by its name. That makes it a member if it was not known to be gone; a call is
     /// no answer, though, so a host that went or is doubted has to answer a ping first.
-    pub(super) fn called(&mut self, node: NodeId, incarnation: u64, method: MethodId, lent: &mut Lent<'_>) {
+    pub(super) fn called(
+        &mut self,
+        node: NodeId,
+        incarnation: u64,
+        method: MethodId,
+        lent: &mut Lent<'_>,
+    ) {
         if self.leaving.is_some() {
             return self.remind(node, lent);
         }
@@ -142,14 +158,21 @@ impl Membership {
     }
 
     /// A host answered a ping that was sent at `sent`. Says whether that counts.
-    pub(super) fn answered(&mut self, slot: Slot, sent: Instant, incarnation: Option<u64>, lent: &mut Lent<'_>) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        slot: Slot,
+        sent: Instant,
+        incarnation: Option<u64>,
+        lent: &mut Lent<'_>,
+    ) -> bool {
         let host = self.hosts.at(slot);
         if incarnation.is_some_and(|told| told < host.incarnation) {
             // A start that is over. If nobody but it answers, the host is as good as gone.
             self.unanswered(slot, sent, lent);
             return false;
         }
-        let is_new = incarnation.is_some_and(|told| told > host.incarnation) || incarnation.is_none() != host.legacy;
+        let is_new = incarnation.is_some_and(|told| told > host.incarnation)
+            || incarnation.is_none() != host.legacy;
         match host.phase() {
             Phase::Free => return false,
             Phase::Candidate => self.admit(slot, incarnation, lent),
@@ -170,9 +193,13 @@ impl Membership {
         if self.hosts.at(slot).phase() == Phase::Candidate && !self.hosts.may_settle() {
             return self.candidate_failed(slot, lent);
         }
-        self.hosts.enter(slot, Phase::Live(Check::None), &mut self.rng);
+        self.hosts
+            .enter(slot, Phase::Live(Check::None), &mut self.rng);
         self.timers.cancel(due::FIRST_HOST + slot);
-        self.hosts.at_mut(slot).since = lent.now;
+        let counts = self.newcomers_count();
+        let host = self.hosts.at_mut(slot);
+        host.since = lent.now;
+        host.counts |= counts;
         self.tell_up(slot, incarnation, lent);
         if self.hosts.members().len() == 1 {
             self.exchange_with(slot, lent);
@@ -187,22 +214,38 @@ impl Membership {
         host.suspect = false;
         host.refused = false;
         let (node, incarnation, legacy) = (host.node, host.incarnation, host.legacy);
-        lent.up.event(MembershipEvent::Up { node, host: &host.name, incarnation, legacy });
+        lent.up.event(MembershipEvent::Up {
+            node,
+            host: &host.name,
+            incarnation,
+            legacy,
+        });
         self.changed(lent);
     }
 
     /// A member's process is another one than before.
     fn restarted(&mut self, slot: Slot, incarnation: Option<u64>, lent: &mut Lent<'_>) {
-        self.hosts.enter(slot, Phase::Live(Check::None), &mut self.rng);
+        self.hosts
+            .enter(slot, Phase::Live(Check::None), &mut self.rng);
         self.timers.cancel(due::FIRST_HOST + slot);
         let node = self.hosts.at(slot).node;
-        lent.up.event(MembershipEvent::Down { node, reason: DownReason::Restarted });
+        lent.up.event(MembershipEvent::Down {
+            node,
+            reason: DownReason::Restarted,
+        });
         self.tell_up(slot, incarnation, lent);
     }
 
     /// A member goes, and is remembered as gone.
-    pub(super) fn remove(&mut self, slot: Slot, reason: DownReason, returns: Returns, lent: &mut Lent<'_>) {
-        self.hosts.enter(slot, Phase::Dead(reason, returns), &mut self.rng);
+    pub(super) fn remove(
+        &mut self,
+        slot: Slot,
+        reason: DownReason,
+        returns: Returns,
+        lent: &mut Lent<'_>,
+    ) {
+        self.hosts
+            .enter(slot, Phase::Dead(reason, returns), &mut self.rng);
         let host = self.hosts.at_mut(slot);
         host.suspect = false;
         host.attempts = 0;
@@ -220,7 +263,8 @@ impl Membership {
     /// A wait that doubles with the attempts that failed.
     fn back_off(&mut self, shortest: Duration, attempts: u8) -> Duration {
         let doubled = shortest.saturating_mul(1 << attempts.min(16));
-        self.rng.jitter(doubled.min(self.config.retry_interval_max), 10)
+        self.rng
+            .jitter(doubled.min(self.config.retry_interval_max), 10)
     }
 
     pub(super) fn candidate_failed(&mut self, slot: Slot, lent: &mut Lent<'_>) {
@@ -229,7 +273,11 @@ impl Membership {
         host.attempts = host.attempts.saturating_add(1);
         let given_up = !host.seed && host.attempts >= CANDIDATE_ATTEMPTS;
         // Kept for a while after the last attempt, so that those who list it do not cause a storm.
-        let wait = if given_up { self.config.retry_interval_max } else { wait };
+        let wait = if given_up {
+            self.config.retry_interval_max
+        } else {
+            wait
+        };
         self.timers.set(due::FIRST_HOST + slot, lent.now + wait);
     }
 
@@ -246,7 +294,11 @@ impl Membership {
     fn set_tombstone_timer(&mut self, slot: Slot, reason: DownReason, now: Instant) {
         let host = self.hosts.at(slot);
         let ends = host.since + self.config.tombstone;
-        let ends = if ends > now { ends } else { now + self.config.tombstone };
+        let ends = if ends > now {
+            ends
+        } else {
+            now + self.config.tombstone
+        };
         let due = if reason == DownReason::Failed {
             let attempts = host.attempts;
             ends.min(now + self.back_off(self.config.verify_interval, attempts))
@@ -269,7 +321,11 @@ impl Membership {
             self.verify_gone(slot, lent);
             self.set_tombstone_timer(slot, reason, lent.now);
         } else {
-            let wait = if over { self.config.probe_timeout } else { self.config.tombstone };
+            let wait = if over {
+                self.config.probe_timeout
+            } else {
+                self.config.tombstone
+            };
             self.timers.set(due::FIRST_HOST + slot, lent.now + wait);
         }
     }
@@ -281,15 +337,22 @@ impl Membership {
         } else if self.hosts.has_room() {
             self.hosts.enter(slot, Phase::Candidate, &mut self.rng);
             let host = self.hosts.at_mut(slot);
-            (host.incarnation, host.legacy, host.attempts) = (0, false, 0);
+            (host.incarnation, host.legacy, host.attempts, host.counts) = (0, false, 0, false);
             self.look_into(slot, lent);
         } else {
-            self.timers.set(due::FIRST_HOST + slot, lent.now + self.config.retry_interval_max);
+            self.timers.set(
+                due::FIRST_HOST + slot,
+                lent.now + self.config.retry_interval_max,
+            );
         }
         self.count_majority(lent.now, false, lent.up);
     }
 
-    pub(super) fn declare_down(&mut self, name: &str, lent: &mut Lent<'_>) -> Result<(), MembershipRefused> {
+    pub(super) fn declare_down(
+        &mut self,
+        name: &str,
+        lent: &mut Lent<'_>,
+    ) -> Result<(), MembershipRefused> {
         self.checked_host(name)?;
         let slot = self.hosts.by_name(name).ok_or(MembershipRefused::Unknown)?;
         match self.hosts.at(slot).phase() {
@@ -297,7 +360,11 @@ impl Membership {
             Phase::Live(_) => self.remove(slot, DownReason::Declared, self.returns(slot), lent),
             Phase::Dead(reason, _) => {
                 // One that failed does not count against the majority any more.
-                self.hosts.enter(slot, Phase::Dead(DownReason::Declared, self.returns(slot)), &mut self.rng);
+                self.hosts.enter(
+                    slot,
+                    Phase::Dead(DownReason::Declared, self.returns(slot)),
+                    &mut self.rng,
+                );
                 self.set_tombstone_timer(slot, DownReason::Declared, lent.now);
                 if reason == DownReason::Failed {
                     self.changed(lent);
@@ -310,6 +377,10 @@ impl Membership {
     /// How a host comes back that said goodbye or was declared dead: one that tells no incarnation
     /// cannot come back by a new one.
     pub(super) fn returns(&self, slot: Slot) -> Returns {
-        if self.hosts.at(slot).legacy { Returns::ByAnswer } else { Returns::ByNewStart }
+        if self.hosts.at(slot).legacy {
+            Returns::ByAnswer
+        } else {
+            Returns::ByNewStart
+        }
     }
 }

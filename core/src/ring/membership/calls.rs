@@ -59,7 +59,10 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn new(capacity: u32) -> Self {
-        Self { slots: alloc::vec![None; capacity as usize], free: (0..capacity).rev().collect() }
+        Self {
+            slots: alloc::vec![None; capacity as usize],
+            free: (0..capacity).rev().collect(),
+        }
     }
 
     /// The place the next call will have.
@@ -77,7 +80,10 @@ impl Calls {
     /// The call of a stream in a place.
     pub(super) fn at_mut(&mut self, at: u64, stream: StreamId) -> Option<&mut Call> {
         let at = usize::try_from(at).ok()?;
-        self.slots.get_mut(at)?.as_mut().filter(|call| call.stream == stream)
+        self.slots
+            .get_mut(at)?
+            .as_mut()
+            .filter(|call| call.stream == stream)
     }
 
     /// Takes the call of a stream out of its place.

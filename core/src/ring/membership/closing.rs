@@ -33,18 +33,38 @@ pub(super) struct Leaving {
 }
 
 impl Membership {
-    pub(super) fn answer_closing(&mut self, stream: StreamId, call: Accepted, bytes: &[u8], lent: &mut Lent<'_>) {
+    pub(super) fn answer_closing(
+        &mut self,
+        stream: StreamId,
+        call: Accepted,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) {
         let mut notice = ClosingNotice::default();
         if notice.decode(bytes).is_err() || notice.host.is_empty() {
             Self::misbehaved(call.caller, "a ClosingNotice without a host", lent);
-            return lent.io.end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
+            return lent
+                .io
+                .end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
         }
         let slot = self.hosts.by_name(notice.host);
-        if wire::reply(lent.io, stream, &OwnerChangeAck { accepted: true, message: "" }).is_err() {
-            lent.io.end(stream, Status::new(Code::ResourceExhausted, codes::BUSY));
+        if wire::reply(
+            lent.io,
+            stream,
+            &OwnerChangeAck {
+                accepted: true,
+                message: "",
+            },
+        )
+        .is_err()
+        {
+            lent.io
+                .end(stream, Status::new(Code::ResourceExhausted, codes::BUSY));
         }
         let Some(slot) = slot else { return };
-        let Phase::Live(check) = self.hosts.at(slot).phase() else { return };
+        let Phase::Live(check) = self.hosts.at(slot).phase() else {
+            return;
+        };
         let node = self.hosts.at(slot).node;
         if call.caller.is_none_or(|caller| caller == node) {
             if call.stale {
@@ -87,9 +107,19 @@ impl Membership {
 
     fn relay(&mut self, to: NodeId, about: Slot, lent: &mut Lent<'_>) {
         let Some(at) = self.calls.next() else { return };
-        let notice = ClosingNotice { host: &self.hosts.at(about).name };
+        let notice = ClosingNotice {
+            host: &self.hosts.at(about).name,
+        };
         let deadline = lent.now + self.config.probe_timeout * 2;
-        if let Some(stream) = open(to, control_plane::CLOSING, Header::EMPTY, deadline, at, &notice, lent.io) {
+        if let Some(stream) = open(
+            to,
+            control_plane::CLOSING,
+            Header::EMPTY,
+            deadline,
+            at,
+            &notice,
+            lent.io,
+        ) {
             self.keep_call(stream, Purpose::Relay, to, deadline, lent.now);
         }
     }
@@ -98,19 +128,29 @@ impl Membership {
         if self.leaving.is_some() {
             return Err(MembershipRefused::Leaving);
         }
-        self.leaving = Some(Leaving { next: 0, open: 0, done: false });
+        self.leaving = Some(Leaving {
+            next: 0,
+            open: 0,
+            done: false,
+        });
         self.version += 1;
         for key in [due::PROBE, due::EXCHANGE, due::BOOTSTRAP] {
             self.timers.cancel(key);
         }
-        self.timers.set(due::LEAVE, lent.now + self.config.leave_timeout);
+        self.timers
+            .set(due::LEAVE, lent.now + self.config.leave_timeout);
         self.say_goodbyes(lent);
         Ok(())
     }
 
     /// Tells the next members, as many at once as there is room for.
     fn say_goodbyes(&mut self, lent: &mut Lent<'_>) {
-        while let Some(Leaving { next, open, done: false }) = self.leaving {
+        while let Some(Leaving {
+            next,
+            open,
+            done: false,
+        }) = self.leaving
+        {
             if next == self.hosts.capacity() {
                 if open == 0 {
                     self.left(lent);
@@ -118,26 +158,48 @@ impl Membership {
                 return;
             }
             if self.hosts.at(next).phase().is_live() {
-                if open == GOODBYES_MAX || !self.say_goodbye(self.hosts.at(next).node, Purpose::Goodbye, lent) {
+                if open == GOODBYES_MAX
+                    || !self.say_goodbye(self.hosts.at(next).node, Purpose::Goodbye, lent)
+                {
                     return;
                 }
-                self.leaving = Some(Leaving { next: next + 1, open: open + 1, done: false });
+                self.leaving = Some(Leaving {
+                    next: next + 1,
+                    open: open + 1,
+                    done: false,
+                });
             } else {
-                self.leaving = Some(Leaving { next: next + 1, open, done: false });
+                self.leaving = Some(Leaving {
+                    next: next + 1,
+                    open,
+                    done: false,
+                });
             }
         }
     }
 
     fn say_goodbye(&mut self, to: NodeId, purpose: Purpose, lent: &mut Lent<'_>) -> bool {
-        let Some(at) = self.calls.next() else { return false };
+        let Some(at) = self.calls.next() else {
+            return false;
+        };
         let mut pairs = [0; 32];
         let mut header = HeaderWriter::new(&mut pairs);
         if header.push(DRAIN, b"1").is_err() {
             return false;
         }
-        let notice = ClosingNotice { host: &self.config.host };
+        let notice = ClosingNotice {
+            host: &self.config.host,
+        };
         let deadline = lent.now + self.config.leave_timeout;
-        let Some(stream) = open(to, control_plane::CLOSING, header.finish(), deadline, at, &notice, lent.io) else {
+        let Some(stream) = open(
+            to,
+            control_plane::CLOSING,
+            header.finish(),
+            deadline,
+            at,
+            &notice,
+            lent.io,
+        ) else {
             return false;
         };
         self.keep_call(stream, purpose, to, deadline, lent.now);

@@ -110,15 +110,23 @@ impl core::fmt::Display for MembershipConfigError {
             Self::EmptySeed => f.write_str("seeds must not contain an empty string"),
             Self::NameTooLong => write!(f, "host strings must not exceed {NAME_BYTES_MAX} bytes"),
             Self::Zero(name) => write!(f, "{name} must not be zero"),
-            Self::TimeoutAboveInterval => f.write_str("probe_timeout must not exceed probe_interval"),
+            Self::TimeoutAboveInterval => {
+                f.write_str("probe_timeout must not exceed probe_interval")
+            }
             Self::NoProbeInHold => f.write_str("hold_probe_interval must not exceed hold"),
             Self::ChangingAboveInterval => {
                 f.write_str("exchange_interval_changing must not exceed exchange_interval")
             }
             Self::TombstoneTooShort => f.write_str("tombstone must not be below 60 s"),
-            Self::VerifyAboveRetry => f.write_str("verify_interval must not exceed retry_interval_max"),
-            Self::LagAboveHold => f.write_str("lag_limit must be below probe_timeout and hold together"),
-            Self::TooMany => f.write_str("neither hosts_max and candidates_max nor calls_max may exceed 1,048,576"),
+            Self::VerifyAboveRetry => {
+                f.write_str("verify_interval must not exceed retry_interval_max")
+            }
+            Self::LagAboveHold => {
+                f.write_str("lag_limit must be below probe_timeout and hold together")
+            }
+            Self::TooMany => f.write_str(
+                "neither hosts_max and candidates_max nor calls_max may exceed 1,048,576",
+            ),
         }
     }
 }
@@ -162,7 +170,10 @@ impl MembershipConfig {
     /// machines): a crash is known by all within about 10 s.
     #[must_use]
     pub fn patient() -> Self {
-        Self { hold: Duration::from_secs(6), ..Self::lan() }
+        Self {
+            hold: Duration::from_secs(6),
+            ..Self::lan()
+        }
     }
 
     /// Checks every rule.
@@ -176,7 +187,12 @@ impl MembershipConfig {
         if self.seeds.iter().any(String::is_empty) {
             return Err(MembershipConfigError::EmptySeed);
         }
-        if self.seeds.iter().chain([&self.host]).any(|name| name.len() > NAME_BYTES_MAX) {
+        if self
+            .seeds
+            .iter()
+            .chain([&self.host])
+            .any(|name| name.len() > NAME_BYTES_MAX)
+        {
             return Err(MembershipConfigError::NameTooLong);
         }
         self.check_zeros()?;
@@ -198,7 +214,12 @@ impl MembershipConfig {
         if self.lag_limit >= self.probe_timeout.saturating_add(self.hold) {
             return Err(MembershipConfigError::LagAboveHold);
         }
-        if self.hosts_max.saturating_add(self.candidates_max).max(self.calls_max) > 1 << 20 {
+        if self
+            .hosts_max
+            .saturating_add(self.candidates_max)
+            .max(self.calls_max)
+            > 1 << 20
+        {
             return Err(MembershipConfigError::TooMany);
         }
         Ok(())
@@ -210,7 +231,10 @@ impl MembershipConfig {
             ("probe_timeout", self.probe_timeout),
             ("hold_probe_interval", self.hold_probe_interval),
             ("exchange_interval", self.exchange_interval),
-            ("exchange_interval_changing", self.exchange_interval_changing),
+            (
+                "exchange_interval_changing",
+                self.exchange_interval_changing,
+            ),
             ("verify_interval", self.verify_interval),
             ("lag_limit", self.lag_limit),
             ("bootstrap_after", self.bootstrap_after),
@@ -242,14 +266,20 @@ mod tests {
     use super::*;
 
     fn named(config: MembershipConfig) -> MembershipConfig {
-        MembershipConfig { host: "a:1".into(), ..config }
+        MembershipConfig {
+            host: "a:1".into(),
+            ..config
+        }
     }
 
     #[test]
     fn the_presets_hold_once_they_have_a_name() {
         assert_eq!(named(MembershipConfig::lan()).check(), Ok(()));
         assert_eq!(named(MembershipConfig::patient()).check(), Ok(()));
-        assert_eq!(MembershipConfig::lan().check(), Err(MembershipConfigError::NoHost));
+        assert_eq!(
+            MembershipConfig::lan().check(),
+            Err(MembershipConfigError::NoHost)
+        );
     }
 
     #[test]
@@ -260,16 +290,43 @@ mod tests {
             change(&mut config);
             config.check().unwrap_err()
         };
-        assert_eq!(broken(|c| c.seeds = alloc::vec![String::new()]), E::EmptySeed);
-        assert_eq!(broken(|c| c.seeds = alloc::vec!["x".repeat(NAME_BYTES_MAX + 1)]), E::NameTooLong);
-        assert_eq!(broken(|c| c.lag_limit = Duration::ZERO), E::Zero("lag_limit"));
+        assert_eq!(
+            broken(|c| c.seeds = alloc::vec![String::new()]),
+            E::EmptySeed
+        );
+        assert_eq!(
+            broken(|c| c.seeds = alloc::vec!["x".repeat(NAME_BYTES_MAX + 1)]),
+            E::NameTooLong
+        );
+        assert_eq!(
+            broken(|c| c.lag_limit = Duration::ZERO),
+            E::Zero("lag_limit")
+        );
         assert_eq!(broken(|c| c.errands_max = 0), E::Zero("errands_max"));
-        assert_eq!(broken(|c| c.probe_timeout = Duration::from_secs(2)), E::TimeoutAboveInterval);
-        assert_eq!(broken(|c| c.hold = Duration::from_millis(600)), E::NoProbeInHold);
-        assert_eq!(broken(|c| c.exchange_interval_changing = Duration::from_secs(2)), E::ChangingAboveInterval);
-        assert_eq!(broken(|c| c.tombstone = Duration::from_secs(59)), E::TombstoneTooShort);
-        assert_eq!(broken(|c| c.verify_interval = Duration::from_secs(11)), E::VerifyAboveRetry);
-        assert_eq!(broken(|c| c.lag_limit = Duration::from_millis(2_500)), E::LagAboveHold);
+        assert_eq!(
+            broken(|c| c.probe_timeout = Duration::from_secs(2)),
+            E::TimeoutAboveInterval
+        );
+        assert_eq!(
+            broken(|c| c.hold = Duration::from_millis(600)),
+            E::NoProbeInHold
+        );
+        assert_eq!(
+            broken(|c| c.exchange_interval_changing = Duration::from_secs(2)),
+            E::ChangingAboveInterval
+        );
+        assert_eq!(
+            broken(|c| c.tombstone = Duration::from_secs(59)),
+            E::TombstoneTooShort
+        );
+        assert_eq!(
+            broken(|c| c.verify_interval = Duration::from_secs(11)),
+            E::VerifyAboveRetry
+        );
+        assert_eq!(
+            broken(|c| c.lag_limit = Duration::from_millis(2_500)),
+            E::LagAboveHold
+        );
         assert_eq!(broken(|c| c.hosts_max = 1 << 20), E::TooMany);
         assert_eq!(broken(|c| c.calls_max = u32::MAX), E::TooMany);
     }

@@ -24,8 +24,11 @@ impl Membership {
             return;
         }
         let changing = lent.now < self.changing_until;
-        let interval =
-            if changing { self.config.exchange_interval_changing } else { self.config.exchange_interval };
+        let interval = if changing {
+            self.config.exchange_interval_changing
+        } else {
+            self.config.exchange_interval
+        };
         let wait = self.rng.jitter(interval, 10);
         self.timers.set(due::EXCHANGE, lent.now + wait);
         let members = self.hosts.members().len();
@@ -43,22 +46,50 @@ impl Membership {
         let Some(at) = self.calls.next() else { return };
         let to = self.hosts.at(slot).node;
         let own: &str = &self.config.host;
-        let others = self.hosts.members().iter().map(|slot| &*self.hosts.at(*slot).name);
-        let request = NegotiateRequest { known_hosts: Each(core::iter::once(own).chain(others)) };
+        let others = self
+            .hosts
+            .members()
+            .iter()
+            .map(|slot| &*self.hosts.at(*slot).name);
+        let request = NegotiateRequest {
+            known_hosts: Each(core::iter::once(own).chain(others)),
+        };
         let deadline = lent.now + self.config.probe_timeout * 2;
-        if let Some(stream) = open(to, control_plane::NEGOTIATE, Header::EMPTY, deadline, at, &request, lent.io) {
+        if let Some(stream) = open(
+            to,
+            control_plane::NEGOTIATE,
+            Header::EMPTY,
+            deadline,
+            at,
+            &request,
+            lent.io,
+        ) {
             self.keep_call(stream, Purpose::Exchange, to, deadline, lent.now);
         }
     }
 
-    pub(super) fn exchange_answer(&mut self, call: Call, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
+    pub(super) fn exchange_answer(
+        &mut self,
+        call: Call,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) -> Heard {
         let mut reply = NegotiateReply::default();
         if reply.decode(bytes).and_then(|()| reply.check()).is_err() {
-            Self::misbehaved(Some(call.to), "a NegotiateReply that cannot be decoded", lent);
+            Self::misbehaved(
+                Some(call.to),
+                "a NegotiateReply that cannot be decoded",
+                lent,
+            );
             return Heard::Bad;
         }
-        let callee = self.hosts.by_node(call.to).filter(|slot| self.hosts.at(*slot).phase().is_live());
-        let Some(callee) = callee else { return Heard::Good };
+        let callee = self
+            .hosts
+            .by_node(call.to)
+            .filter(|slot| self.hosts.at(*slot).phase().is_live());
+        let Some(callee) = callee else {
+            return Heard::Good;
+        };
         self.exchange = self.exchange.wrapping_add(1);
         let mut listed = 0;
         for name in reply.hosts.iter().flatten() {
@@ -72,7 +103,9 @@ impl Membership {
             };
             if !self.hosts.at(slot).phase().is_live() {
                 self.hearsay(name, lent);
-            } else if core::mem::replace(&mut self.hosts.at_mut(slot).mark, self.exchange) != self.exchange {
+            } else if core::mem::replace(&mut self.hosts.at_mut(slot).mark, self.exchange)
+                != self.exchange
+            {
                 listed += 1;
             }
         }
@@ -117,14 +150,29 @@ impl Membership {
         }
     }
 
-    pub(super) fn answer_negotiate(&mut self, stream: StreamId, call: Accepted, bytes: &[u8], lent: &mut Lent<'_>) {
+    pub(super) fn answer_negotiate(
+        &mut self,
+        stream: StreamId,
+        call: Accepted,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) {
         let mut request = NegotiateRequest::default();
         let decoded = request.decode(bytes).and_then(|()| request.check());
         if decoded.is_err() || request.known_hosts.iter().flatten().any(str::is_empty) {
-            Self::misbehaved(call.caller, "a NegotiateRequest that cannot be decoded or lists an empty host", lent);
-            return lent.io.end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
+            Self::misbehaved(
+                call.caller,
+                "a NegotiateRequest that cannot be decoded or lists an empty host",
+                lent,
+            );
+            return lent
+                .io
+                .end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
         }
-        if let Some(caller) = call.caller.filter(|_| call.marked && request.known_hosts.len() <= SHORT_LIST_MAX) {
+        if let Some(caller) = call
+            .caller
+            .filter(|_| call.marked && request.known_hosts.len() <= SHORT_LIST_MAX)
+        {
             let about = request
                 .known_hosts
                 .iter()
@@ -147,10 +195,17 @@ impl Membership {
         let healthy = self.leaving.is_none() && !self.is_minority();
         let own = healthy.then_some(&*self.config.host);
         let others = self.hosts.members().iter().map(|slot| self.hosts.at(*slot));
-        let others = others.filter(|host| host.is_healthy()).map(|host| &*host.name);
-        let reply = NegotiateReply { hosts: Each(own.into_iter().chain(others)) };
+        let others = others
+            .filter(|host| host.is_healthy())
+            .map(|host| &*host.name);
+        let reply = NegotiateReply {
+            hosts: Each(own.into_iter().chain(others)),
+        };
         if wire::reply(lent.io, stream, &reply).is_err() {
-            lent.io.end(stream, Status::new(Code::ResourceExhausted, codes::TOO_LARGE));
+            lent.io.end(
+                stream,
+                Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
+            );
         }
     }
 }

@@ -57,10 +57,19 @@ impl Phase {
         matches!(self, Self::Live(_))
     }
 
+    pub(super) const fn has_failed(self) -> bool {
+        matches!(self, Self::Dead(DownReason::Failed, _))
+    }
+
     const fn is_checked(self) -> bool {
         matches!(
             self,
-            Self::Live(Check::Pings { .. } | Check::Asking { .. } | Check::Hold { .. } | Check::Retry { .. })
+            Self::Live(
+                Check::Pings { .. }
+                    | Check::Asking { .. }
+                    | Check::Hold { .. }
+                    | Check::Retry { .. }
+            )
         )
     }
 }
@@ -87,6 +96,8 @@ pub(super) struct Host {
     pub(super) suspect: bool,
     /// The last ping that failed was refused.
     pub(super) refused: bool,
+    /// It counts when the majority is counted.
+    pub(super) counts: bool,
     /// A ping is on its way. The place is not given away meanwhile.
     pub(super) pinging: bool,
     /// It waits for a ping.
@@ -117,6 +128,7 @@ impl Host {
             phase: Phase::Free,
             suspect: false,
             refused: false,
+            counts: false,
             pinging: false,
             queued: false,
             attempts: 0,
@@ -125,7 +137,11 @@ impl Host {
             relay_after: Instant::ZERO,
             mark: 0,
             round_trip: None,
-            votes: Votes { round: 0, open: 0, negatives: 0 },
+            votes: Votes {
+                round: 0,
+                open: 0,
+                negatives: 0,
+            },
             at: NONE,
         }
     }
@@ -177,6 +193,14 @@ impl Hosts {
         }
     }
 
+    /// Who is a member counts from now on.
+    pub(super) fn count_all_members(&mut self) {
+        for at in 0..self.order.len() {
+            let slot = self.order[at];
+            self.at_mut(slot).counts = true;
+        }
+    }
+
     /// How many places there are.
     pub(super) const fn capacity(&self) -> u32 {
         self.hosts_max + self.candidates_max
@@ -211,12 +235,17 @@ impl Hosts {
     }
 
     pub(super) fn by_node(&self, node: NodeId) -> Option<Slot> {
-        self.by_node.get(node.0 as usize).copied().filter(|slot| *slot != NONE)
+        self.by_node
+            .get(node.0 as usize)
+            .copied()
+            .filter(|slot| *slot != NONE)
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<Slot> {
         let hash = hash(self.hash_seed, name.as_bytes());
-        self.by_name.find(hash, |slot| *self.slots[*slot as usize].name == *name).copied()
+        self.by_name
+            .find(hash, |slot| *self.slots[*slot as usize].name == *name)
+            .copied()
     }
 
     /// Whether another candidate would be taken in.
@@ -230,11 +259,16 @@ impl Hosts {
             return None;
         }
         let slot = self.free.pop()?;
-        *self.at_mut(slot) = Host { node, phase: Phase::Candidate, ..Host::free(name.into()) };
+        *self.at_mut(slot) = Host {
+            node,
+            phase: Phase::Candidate,
+            ..Host::free(name.into())
+        };
         self.candidates += 1;
         let (slots, seed) = (&self.slots, self.hash_seed);
         let rehash = |slot: &Slot| hash(seed, slots[*slot as usize].name.as_bytes());
-        self.by_name.insert_unique(hash(seed, name.as_bytes()), slot, rehash);
+        self.by_name
+            .insert_unique(hash(seed, name.as_bytes()), slot, rehash);
         if self.by_node.len() <= node.0 as usize {
             self.by_node.resize(node.0 as usize + 1, NONE);
         }
@@ -254,7 +288,10 @@ impl Hosts {
         let host = core::mem::replace(self.at_mut(slot), Host::free(Box::default()));
         debug_assert!(!host.pinging && !host.queued);
         self.by_node[host.node.0 as usize] = NONE;
-        if let Ok(entry) = self.by_name.find_entry(hash(self.hash_seed, host.name.as_bytes()), |s| *s == slot) {
+        if let Ok(entry) = self
+            .by_name
+            .find_entry(hash(self.hash_seed, host.name.as_bytes()), |s| *s == slot)
+        {
             entry.remove();
         }
         self.free.push(slot);
@@ -267,9 +304,8 @@ impl Hosts {
             *counter = *counter + u32::from(after) - u32::from(before);
         };
         let candidate = |phase| matches!(phase, Phase::Candidate);
-        let failed = |phase| matches!(phase, Phase::Dead(DownReason::Failed, _));
         count(&mut self.candidates, candidate(was), candidate(phase));
-        count(&mut self.failed, failed(was), failed(phase));
+        count(&mut self.failed, was.has_failed(), phase.has_failed());
         count(&mut self.checked, was.is_checked(), phase.is_checked());
         match (was.is_live(), phase.is_live()) {
             (false, true) => self.join_round(slot, rng),
@@ -354,13 +390,23 @@ mod tests {
     fn names_and_numbers_agree_until_forgotten() {
         let (mut hosts, mut rng) = table();
         let slot = hosts.insert(NodeId(4), "b:1").unwrap();
-        assert_eq!((hosts.by_name("b:1"), hosts.by_node(NodeId(4))), (Some(slot), Some(slot)));
+        assert_eq!(
+            (hosts.by_name("b:1"), hosts.by_node(NodeId(4))),
+            (Some(slot), Some(slot))
+        );
         hosts.forget(slot, &mut rng);
-        assert_eq!((hosts.by_name("b:1"), hosts.by_node(NodeId(4))), (None, None));
+        assert_eq!(
+            (hosts.by_name("b:1"), hosts.by_node(NodeId(4))),
+            (None, None)
+        );
         for i in 0..8 {
             assert!(hosts.insert(NodeId(i), &format!("h{i}")).is_some());
         }
-        assert_eq!(hosts.insert(NodeId(9), "h9"), None, "candidates are bounded");
+        assert_eq!(
+            hosts.insert(NodeId(9), "h9"),
+            None,
+            "candidates are bounded"
+        );
     }
 
     #[test]
@@ -383,10 +429,17 @@ mod tests {
             assert!(seen.insert(hosts.next_in_round(&mut rng).unwrap()));
         }
         let gone = *seen.first().unwrap();
-        hosts.enter(gone, Phase::Dead(DownReason::Failed, Returns::ByAnswer), &mut rng);
+        hosts.enter(
+            gone,
+            Phase::Dead(DownReason::Failed, Returns::ByAnswer),
+            &mut rng,
+        );
         live.insert(add(&mut hosts, &mut rng, 8));
         for _ in 0..5 {
-            assert!(seen.insert(hosts.next_in_round(&mut rng).unwrap()), "twice in one round");
+            assert!(
+                seen.insert(hosts.next_in_round(&mut rng).unwrap()),
+                "twice in one round"
+            );
         }
         assert_eq!(seen, live);
         assert_eq!(hosts.failed(), 1);

@@ -34,10 +34,15 @@ pub(super) struct Errand {
 impl Membership {
     /// Asks peers about a host; `last` if it goes when they confirm.
     pub(super) fn ask(&mut self, about: Slot, last: bool, lent: &mut Lent<'_>) {
-        self.hosts.enter(about, Phase::Live(Check::Asking { last }), &mut self.rng);
+        self.hosts
+            .enter(about, Phase::Live(Check::Asking { last }), &mut self.rng);
         self.timers.cancel(super::due::FIRST_HOST + about);
         self.asking = self.asking.wrapping_add(1);
-        self.hosts.at_mut(about).votes = Votes { round: self.asking, open: 0, negatives: 0 };
+        self.hosts.at_mut(about).votes = Votes {
+            round: self.asking,
+            open: 0,
+            negatives: 0,
+        };
         // A peer that does not know the mark answers from memory, so it is asked only if there are
         // too few others.
         for legacy in [false, true] {
@@ -69,26 +74,62 @@ impl Membership {
         let hosts: [&str; 2] = [&self.config.host, &self.hosts.at(about).name];
         let deadline = lent.now + self.config.probe_timeout * 2;
         let request = NegotiateRequest { known_hosts: hosts };
-        if let Some(stream) = open(to, control_plane::NEGOTIATE, header.finish(), deadline, at, &request, lent.io) {
+        if let Some(stream) = open(
+            to,
+            control_plane::NEGOTIATE,
+            header.finish(),
+            deadline,
+            at,
+            &request,
+            lent.io,
+        ) {
             let votes = &mut self.hosts.at_mut(about).votes;
             votes.open += 1;
-            let purpose = Purpose::Ask { about, round: votes.round };
+            let purpose = Purpose::Ask {
+                about,
+                round: votes.round,
+            };
             self.keep_call(stream, purpose, to, deadline, lent.now);
         }
     }
 
-    pub(super) fn ask_answer(&mut self, call: Call, about: Slot, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
+    pub(super) fn ask_answer(
+        &mut self,
+        call: Call,
+        about: Slot,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) -> Heard {
         let mut reply = NegotiateReply::default();
         if reply.decode(bytes).and_then(|()| reply.check()).is_err() {
-            Self::misbehaved(Some(call.to), "a NegotiateReply that cannot be decoded", lent);
+            Self::misbehaved(
+                Some(call.to),
+                "a NegotiateReply that cannot be decoded",
+                lent,
+            );
             return Heard::Bad;
         }
         let name = &*self.hosts.at(about).name;
-        if reply.hosts.iter().flatten().any(|host| host == name) { Heard::Good } else { Heard::Negative }
+        if reply.hosts.iter().flatten().any(|host| host == name) {
+            Heard::Good
+        } else {
+            Heard::Negative
+        }
     }
 
-    pub(super) fn ask_ended(&mut self, call: Call, about: Slot, round: u32, status: Status<'_>, lent: &mut Lent<'_>) {
-        let heard = if status.is_ok() { call.heard } else { Heard::Bad };
+    pub(super) fn ask_ended(
+        &mut self,
+        call: Call,
+        about: Slot,
+        round: u32,
+        status: Status<'_>,
+        lent: &mut Lent<'_>,
+    ) {
+        let heard = if status.is_ok() {
+            call.heard
+        } else {
+            Heard::Bad
+        };
         if heard == Heard::Bad && !self.is_own_fault(call, status, lent) {
             self.suspicious(call.to, lent);
         }
@@ -112,7 +153,9 @@ impl Membership {
     /// and are not waited for; with nobody left to ask, own evidence decides.
     fn count_votes(&mut self, about: Slot, lent: &mut Lent<'_>) {
         let host = self.hosts.at(about);
-        let Phase::Live(Check::Asking { last }) = host.phase() else { return };
+        let Phase::Live(Check::Asking { last }) = host.phase() else {
+            return;
+        };
         if usize::from(host.votes.negatives) >= self.hosts.settled().min(NEGATIVES_MIN) {
             self.confirmed(about, last, lent);
         } else {
@@ -133,7 +176,11 @@ impl Membership {
     pub(super) fn take_errand(&mut self, stream: StreamId, name: &str, lent: &mut Lent<'_>) {
         let room = self.leaving.is_none() && self.errands.len() < self.config.errands_max as usize;
         let known = self.hosts.by_name(name);
-        let slot = if room { known.or_else(|| self.insert(name, lent)) } else { known };
+        let slot = if room {
+            known.or_else(|| self.insert(name, lent))
+        } else {
+            known
+        };
         if let Some(about) = slot.filter(|_| room) {
             if self.ping(about, false, lent) {
                 return self.errands.push(Errand { stream, about });
@@ -162,9 +209,14 @@ impl Membership {
 
     fn answer_errand(&self, stream: StreamId, about: Option<&str>, lent: &mut Lent<'_>) {
         let own: &str = &self.config.host;
-        let reply = NegotiateReply { hosts: Each(core::iter::once(own).chain(about)) };
+        let reply = NegotiateReply {
+            hosts: Each(core::iter::once(own).chain(about)),
+        };
         if wire::reply(lent.io, stream, &reply).is_err() {
-            lent.io.end(stream, Status::new(Code::ResourceExhausted, codes::TOO_LARGE));
+            lent.io.end(
+                stream,
+                Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
+            );
         }
     }
 
@@ -173,7 +225,10 @@ impl Membership {
     }
 
     pub(super) fn drop_errand(&mut self, stream: StreamId) -> bool {
-        let at = self.errands.iter().position(|errand| errand.stream == stream);
+        let at = self
+            .errands
+            .iter()
+            .position(|errand| errand.stream == stream);
         at.map(|at| self.errands.swap_remove(at)).is_some()
     }
 }

@@ -279,7 +279,10 @@ impl Accepted {
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
         let node = self.caller.map_or(0, |node| u64::from(node.0));
         let flags = flag(self.caller.is_some(), 54) | flag(self.marked, 53) | flag(self.stale, 52);
-        Tag::new(MACHINE, Self::FLAG | flags | u64::from(self.method.0 & 0xff) << 32 | node)
+        Tag::new(
+            MACHINE,
+            Self::FLAG | flags | u64::from(self.method.0 & 0xff) << 32 | node,
+        )
     }
 
     fn from_tag(tag: Tag) -> Option<Self> {
@@ -370,7 +373,11 @@ impl Membership {
         let own = Member {
             node: OWN,
             host: &self.config.host,
-            state: if self.leaving.is_some() { State::Draining } else { State::Alive },
+            state: if self.leaving.is_some() {
+                State::Draining
+            } else {
+                State::Alive
+            },
             incarnation: self.config.incarnation,
             legacy: false,
             round_trip: None,
@@ -380,7 +387,11 @@ impl Membership {
             Member {
                 node: host.node,
                 host: &host.name,
-                state: if host.suspect { State::Suspect } else { State::Alive },
+                state: if host.suspect {
+                    State::Suspect
+                } else {
+                    State::Alive
+                },
                 incarnation: host.incarnation,
                 legacy: host.legacy,
                 round_trip: host.round_trip,
@@ -395,7 +406,9 @@ impl Membership {
         if node == OWN {
             return Some(&self.config.host);
         }
-        self.hosts.by_node(node).map(|slot| &*self.hosts.at(slot).name)
+        self.hosts
+            .by_node(node)
+            .map(|slot| &*self.hosts.at(slot).name)
     }
 
     fn start(&mut self, lent: &mut Lent<'_>) {
@@ -405,8 +418,12 @@ impl Membership {
         let now = lent.now;
         self.excused = now;
         let first = self.rng.below(self.config.probe_interval.as_nanos() as u64);
-        self.timers.set(due::PROBE, now + Duration::from_nanos(first + 1));
-        self.timers.set(due::EXCHANGE, now + self.rng.jitter(self.config.exchange_interval, 50));
+        self.timers
+            .set(due::PROBE, now + Duration::from_nanos(first + 1));
+        self.timers.set(
+            due::EXCHANGE,
+            now + self.rng.jitter(self.config.exchange_interval, 50),
+        );
         let seeds = core::mem::take(&mut self.config.seeds);
         let mut others = 0;
         for seed in &seeds {
@@ -419,7 +436,8 @@ impl Membership {
         }
         self.joined = others == 0;
         if others < seeds.len() && others > 0 {
-            self.timers.set(due::BOOTSTRAP, now + self.config.bootstrap_after);
+            self.timers
+                .set(due::BOOTSTRAP, now + self.config.bootstrap_after);
         }
         self.config.seeds = seeds;
         self.count_majority(now, true, lent.up);
@@ -435,7 +453,8 @@ impl Membership {
             self.count_majority(lent.now, false, lent.up);
         } else {
             // Somebody is there who has not answered for itself yet.
-            self.timers.set(due::BOOTSTRAP, lent.now + self.config.bootstrap_after);
+            self.timers
+                .set(due::BOOTSTRAP, lent.now + self.config.bootstrap_after);
         }
     }
 
@@ -444,7 +463,12 @@ impl Membership {
         self.version += 1;
         let soon = self.config.exchange_interval_changing;
         self.changing_until = lent.now + self.config.exchange_interval;
-        if self.leaving.is_none() && self.timers.due(due::EXCHANGE).is_some_and(|due| due > lent.now + soon) {
+        if self.leaving.is_none()
+            && self
+                .timers
+                .due(due::EXCHANGE)
+                .is_some_and(|due| due > lent.now + soon)
+        {
             self.timers.set(due::EXCHANGE, lent.now + soon);
         }
         self.count_majority(lent.now, false, lent.up);
@@ -454,18 +478,31 @@ impl Membership {
         lent.up.event(MembershipEvent::Misbehaved { node, what });
     }
 
-    fn accepted(&mut self, stream: StreamId, from: Option<NodeId>, method: MethodId, header: Header<'_>, lent: &mut Lent<'_>) {
+    fn accepted(
+        &mut self,
+        stream: StreamId,
+        from: Option<NodeId>,
+        method: MethodId,
+        header: Header<'_>,
+        lent: &mut Lent<'_>,
+    ) {
         let key = match method {
             control_plane::NEGOTIATE => Some(PROBE),
             control_plane::CLOSING => Some(DRAIN),
             control_plane::PING => None,
-            _ => return lent.io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD)),
+            _ => {
+                return lent
+                    .io
+                    .end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
+            }
         };
         let identity = Identity::from_header(header);
         // A name without an identity, or our own, is no evidence of anybody.
         let caller = from.filter(|node| *node != OWN && identity.is_some());
         let incarnation = identity.map_or(0, |identity| identity.incarnation);
-        let known = caller.and_then(|node| self.hosts.by_node(node)).map(|slot| self.hosts.at(slot));
+        let known = caller
+            .and_then(|node| self.hosts.by_node(node))
+            .map(|slot| self.hosts.at(slot));
         let accepted = Accepted {
             method,
             caller,
@@ -479,12 +516,21 @@ impl Membership {
     }
 
     /// An event of a stream that was accepted.
-    fn serve(&mut self, stream: StreamId, call: Accepted, event: StreamIn<'_>, lent: &mut Lent<'_>) {
+    fn serve(
+        &mut self,
+        stream: StreamId,
+        call: Accepted,
+        event: StreamIn<'_>,
+        lent: &mut Lent<'_>,
+    ) {
         match event {
             StreamIn::Frame(bytes) => {
                 if self.drop_errand(stream) {
                     Self::misbehaved(call.caller, "two messages on a unary call", lent);
-                    return lent.io.end(stream, Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+                    return lent.io.end(
+                        stream,
+                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                    );
                 }
                 match call.method {
                     control_plane::PING => self.answer_ping(stream, call, bytes, lent),
@@ -494,7 +540,10 @@ impl Membership {
             }
             StreamIn::HalfClosed => {
                 if !self.has_errand(stream) {
-                    lent.io.end(stream, Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+                    lent.io.end(
+                        stream,
+                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                    );
                 }
             }
             StreamIn::Ended(_) => {
@@ -506,7 +555,9 @@ impl Membership {
 
     /// An event of a stream that was opened.
     fn heard(&mut self, stream: StreamId, at: u64, event: StreamIn<'_>, lent: &mut Lent<'_>) {
-        let Some(call) = self.calls.at_mut(at, stream) else { return };
+        let Some(call) = self.calls.at_mut(at, stream) else {
+            return;
+        };
         match event {
             StreamIn::Header(header) => {
                 if let Some(identity) = Identity::from_header(header) {
@@ -602,7 +653,13 @@ impl Machine for Membership {
         let lent = &mut Lent { now, io, up };
         self.start(lent);
         self.notice_lag(lent);
-        if let StreamIn::Accepted { from, method, header, .. } = event {
+        if let StreamIn::Accepted {
+            from,
+            method,
+            header,
+            ..
+        } = event
+        {
             self.accepted(stream, from, method, header, lent);
         } else if let Some(call) = Accepted::from_tag(tag) {
             self.serve(stream, call, event, lent);
@@ -611,7 +668,15 @@ impl Machine for Membership {
         }
     }
 
-    fn handle_done(&mut self, _: Instant, _: Tag, _: Done<'_>, _: &mut dyn Io, _: &mut dyn Events<Self>) {}
+    fn handle_done(
+        &mut self,
+        _: Instant,
+        _: Tag,
+        _: Done<'_>,
+        _: &mut dyn Io,
+        _: &mut dyn Events<Self>,
+    ) {
+    }
 
     fn handle_command(
         &mut self,
@@ -655,7 +720,11 @@ impl Machine for Membership {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let due = self.timers.earliest()?;
-        let early = if self.planted(MembershipPlant::LateTimeout) { Duration::from_millis(10) } else { Duration::ZERO };
+        let early = if self.planted(MembershipPlant::LateTimeout) {
+            Duration::from_millis(10)
+        } else {
+            Duration::ZERO
+        };
         Some(due - early)
     }
 }
@@ -671,7 +740,9 @@ fn open(
     io: &mut dyn Io,
 ) -> Option<StreamId> {
     let tag = Tag::new(MACHINE, u64::from(at));
-    let stream = io.open(to, method, Class::Control, header, Some(deadline), tag).ok()?;
+    let stream = io
+        .open(to, method, Class::Control, header, Some(deadline), tag)
+        .ok()?;
     if crate::wire::send(io, stream, message).is_err() {
         io.end(stream, Status::new(Code::Cancelled, codes::BUSY));
         return None;

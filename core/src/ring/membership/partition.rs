@@ -1,12 +1,15 @@
 //! Which side of a partition may go on.
 //!
 //! A side is counted against everybody it knew: its members and the hosts it removed because they
-//! failed. Hosts that said goodbye or were declared dead do not count. A host that is suspected still
-//! counts as a member. So two sides never both hold the majority of one and the same set of hosts;
-//! they may for about a hold, while one of them still waits for suspects, and that is covered by
-//! the journals' fences, not here.
+//! failed. Hosts that said goodbye or were declared dead do not count, nor do hosts that came while
+//! the majority was lost. A host that is suspected still counts as a member. So two sides never both
+//! hold the majority of one and the same set of hosts; they may for about a hold, while one of them
+//! still waits for suspects, and that is covered by the journals' fences, not here.
+//!
+//! Where the larger part of a cluster is lost for good, the rest gets the majority back when the lost
+//! hosts are declared dead.
 
-use super::{DownReason, Membership, MembershipEvent, Phase};
+use super::{Membership, MembershipEvent};
 use crate::machine::Events;
 use crate::time::Instant;
 
@@ -36,19 +39,38 @@ impl Membership {
         match self.config.partition {
             PartitionPolicy::KeepBoth => true,
             PartitionPolicy::KeepMajority => {
-                let live = self.hosts.members().len() + 1;
-                let failed = self.hosts.failed() as usize;
-                self.joined && (live > failed || (live == failed && self.holds_lowest_name()))
+                if !self.joined || (self.majority && self.hosts.failed() == 0) {
+                    return self.joined;
+                }
+                let (mut live, mut failed) = (1, 0);
+                for host in self.hosts.known().filter(|host| host.counts) {
+                    live += u32::from(host.phase().is_live());
+                    failed += u32::from(host.phase().has_failed());
+                }
+                live > failed || (live == failed && self.holds_lowest_name())
             }
         }
     }
 
     fn holds_lowest_name(&self) -> bool {
-        let names = self.hosts.known().filter_map(|host| {
-            let live = host.phase().is_live();
-            (live || matches!(host.phase(), Phase::Dead(DownReason::Failed, _))).then_some((&*host.name, live))
-        });
-        names.chain([(&*self.config.host, true)]).min().is_some_and(|(_, live)| live)
+        let names = self
+            .hosts
+            .known()
+            .filter(|host| host.counts)
+            .filter_map(|host| {
+                let live = host.phase().is_live();
+                (live || host.phase().has_failed()).then_some((&*host.name, live))
+            });
+        names
+            .chain([(&*self.config.host, true)])
+            .min()
+            .is_some_and(|(_, live)| live)
+    }
+
+    /// Whether a host that comes now counts: not while this node is on the smaller side, or a minority
+    /// could grow into a majority beside the one there is.
+    pub(super) const fn newcomers_count(&self) -> bool {
+        !self.is_minority()
     }
 
     /// Whether this node held the majority once and lost it. Such a node does not vouch for itself.
@@ -67,11 +89,19 @@ impl Membership {
     }
 
     /// Counts again, and tells if the outcome changed; at the start, in any case.
-    pub(super) fn count_majority(&mut self, now: Instant, at_start: bool, up: &mut dyn Events<Self>) {
+    pub(super) fn count_majority(
+        &mut self,
+        now: Instant,
+        at_start: bool,
+        up: &mut dyn Events<Self>,
+    ) {
         let majority = self.counts_majority();
         if majority != self.majority || at_start {
             self.majority = majority;
             self.majority_since = now;
+            if majority {
+                self.hosts.count_all_members();
+            }
             up.event(MembershipEvent::Majority(majority));
         }
     }

@@ -5,9 +5,7 @@ use trefoil_proto::wire::Decode;
 
 use super::calls::{Call, Heard, Purpose};
 use super::hosts::{Check, Phase, Returns, Slot};
-use super::{
-    Accepted, DownReason, Lent, Membership, MembershipEvent, MembershipPlant, due, open,
-};
+use super::{Accepted, DownReason, Lent, Membership, MembershipEvent, MembershipPlant, due, open};
 use crate::codes;
 use crate::header::Header;
 use crate::id::StreamId;
@@ -29,7 +27,10 @@ enum Outcome {
 
 /// Equal, or equal up to a port that one of them leaves out.
 fn is_same_host(a: &str, b: &str) -> bool {
-    let without_port = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with(':'));
+    let without_port = |long: &str, short: &str| {
+        long.strip_prefix(short)
+            .is_some_and(|rest| rest.starts_with(':'))
+    };
     a == b || without_port(a, b) || without_port(b, a)
 }
 
@@ -39,9 +40,12 @@ impl Membership {
         if self.leaving.is_some() {
             return;
         }
-        self.timers.set(due::PROBE, lent.now + self.config.probe_interval);
+        self.timers
+            .set(due::PROBE, lent.now + self.config.probe_interval);
         for _ in 0..self.hosts.members().len() {
-            let Some(slot) = self.hosts.next_in_round(&mut self.rng) else { break };
+            let Some(slot) = self.hosts.next_in_round(&mut self.rng) else {
+                break;
+            };
             // Those that are doubted are pinged by their checks.
             if self.hosts.at(slot).phase() == Phase::Live(Check::None) {
                 self.ping(slot, false, lent);
@@ -57,13 +61,29 @@ impl Membership {
         if host.pinging {
             return true;
         }
-        let Some(at) = self.calls.next() else { return false };
+        let Some(at) = self.calls.next() else {
+            return false;
+        };
         let (to, deadline) = (host.node, lent.now + self.config.probe_timeout);
-        let Some(stream) = open(to, control_plane::PING, Header::EMPTY, deadline, at, &Empty {}, lent.io) else {
+        let Some(stream) = open(
+            to,
+            control_plane::PING,
+            Header::EMPTY,
+            deadline,
+            at,
+            &Empty {},
+            lent.io,
+        ) else {
             return false;
         };
         self.hosts.at_mut(slot).pinging = true;
-        self.keep_call(stream, Purpose::Ping { slot, queued }, to, deadline, lent.now);
+        self.keep_call(
+            stream,
+            Purpose::Ping { slot, queued },
+            to,
+            deadline,
+            lent.now,
+        );
         true
     }
 
@@ -76,27 +96,58 @@ impl Membership {
         sent: Instant,
     ) {
         let (epoch, incarnation, heard) = (self.epoch, None, Heard::Nothing);
-        self.calls.insert(Call { stream, purpose, to, sent, deadline, epoch, incarnation, heard });
+        self.calls.insert(Call {
+            stream,
+            purpose,
+            to,
+            sent,
+            deadline,
+            epoch,
+            incarnation,
+            heard,
+        });
     }
 
-    pub(super) fn answer_ping(&mut self, stream: StreamId, call: Accepted, bytes: &[u8], lent: &mut Lent<'_>) {
+    pub(super) fn answer_ping(
+        &mut self,
+        stream: StreamId,
+        call: Accepted,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) {
         if Empty::default().decode(bytes).is_err() {
             Self::misbehaved(call.caller, "a Ping that cannot be decoded", lent);
-            return lent.io.end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
+            return lent
+                .io
+                .end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
         }
         let unix_time = self.wall.map_or(0, |wall| wall.unix_seconds_at(lent.now));
-        let reply = PingReply { host: &self.config.host, unix_time };
+        let reply = PingReply {
+            host: &self.config.host,
+            unix_time,
+        };
         if wire::reply(lent.io, stream, &reply).is_err() {
-            lent.io.end(stream, Status::new(Code::ResourceExhausted, codes::TOO_LARGE));
+            lent.io.end(
+                stream,
+                Status::new(Code::ResourceExhausted, codes::TOO_LARGE),
+            );
         }
     }
 
-    pub(super) fn ping_answer(&mut self, call: Call, slot: Slot, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
+    pub(super) fn ping_answer(
+        &mut self,
+        call: Call,
+        slot: Slot,
+        bytes: &[u8],
+        lent: &mut Lent<'_>,
+    ) -> Heard {
         let mut reply = PingReply::default();
         let name = &*self.hosts.at(slot).name;
         let what = if reply.decode(bytes).is_err() {
             "a PingReply that cannot be decoded"
-        } else if reply.host == name || (call.incarnation.is_none() && is_same_host(reply.host, name)) {
+        } else if reply.host == name
+            || (call.incarnation.is_none() && is_same_host(reply.host, name))
+        {
             return Heard::Good;
         } else {
             "answered as another host"
@@ -106,15 +157,28 @@ impl Membership {
     }
 
     /// Whether the failure of a call says nothing, because this process stood still meanwhile.
-    pub(super) fn is_own_fault(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) -> bool {
-        let late = status.cause == Cause::Deadline && lent.now.since(call.deadline) > self.config.lag_limit;
+    pub(super) fn is_own_fault(
+        &mut self,
+        call: Call,
+        status: Status<'_>,
+        lent: &mut Lent<'_>,
+    ) -> bool {
+        let late = status.cause == Cause::Deadline
+            && lent.now.since(call.deadline) > self.config.lag_limit;
         if late && call.epoch == self.epoch {
             self.excuse(lent);
         }
         call.epoch != self.epoch && !self.planted(MembershipPlant::NoLagGuard)
     }
 
-    pub(super) fn ping_ended(&mut self, call: Call, slot: Slot, queued: bool, status: Status<'_>, lent: &mut Lent<'_>) {
+    pub(super) fn ping_ended(
+        &mut self,
+        call: Call,
+        slot: Slot,
+        queued: bool,
+        status: Status<'_>,
+        lent: &mut Lent<'_>,
+    ) {
         self.hosts.at_mut(slot).pinging = false;
         self.verifying -= u32::from(queued);
         let outcome = if status.is_ok() && call.heard == Heard::Good {
@@ -154,7 +218,11 @@ impl Membership {
             Phase::Candidate => self.candidate_failed(slot, lent),
             Phase::Live(Check::None) => self.ask(slot, false, lent),
             Phase::Live(Check::Pings { left }) if left > 1 => {
-                self.hosts.enter(slot, Phase::Live(Check::Pings { left: left - 1 }), &mut self.rng);
+                self.hosts.enter(
+                    slot,
+                    Phase::Live(Check::Pings { left: left - 1 }),
+                    &mut self.rng,
+                );
                 // A link that broke or backs off ends a ping at once: the next one gets its own time.
                 let next = sent + self.config.probe_timeout;
                 if next > lent.now {
@@ -166,7 +234,9 @@ impl Membership {
             Phase::Live(Check::Pings { .. }) => self.ask(slot, true, lent),
             Phase::Live(Check::Retry { last }) => self.ask(slot, last, lent),
             // Their own timers and votes decide.
-            Phase::Live(Check::Hold { .. } | Check::Asking { .. }) | Phase::Dead(..) | Phase::Free => {}
+            Phase::Live(Check::Hold { .. } | Check::Asking { .. })
+            | Phase::Dead(..)
+            | Phase::Free => {}
         }
     }
 
@@ -174,7 +244,10 @@ impl Membership {
     fn unclear(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         match self.hosts.at(slot).phase() {
             Phase::Candidate | Phase::Live(Check::Pings { .. } | Check::Retry { .. }) => {
-                self.timers.set(due::FIRST_HOST + slot, lent.now + self.config.hold_probe_interval);
+                self.timers.set(
+                    due::FIRST_HOST + slot,
+                    lent.now + self.config.hold_probe_interval,
+                );
             }
             Phase::Free
             | Phase::Live(Check::None | Check::Asking { .. } | Check::Hold { .. })
@@ -186,7 +259,8 @@ impl Membership {
     /// their answer decides.
     pub(super) fn doubt(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         if self.hosts.at(slot).phase() == Phase::Live(Check::None) {
-            self.hosts.enter(slot, Phase::Live(Check::Pings { left: 2 }), &mut self.rng);
+            self.hosts
+                .enter(slot, Phase::Live(Check::Pings { left: 2 }), &mut self.rng);
             self.check_ping(slot, lent);
         }
     }
@@ -197,7 +271,8 @@ impl Membership {
         if self.ping(slot, false, lent) {
             self.timers.cancel(key);
         } else {
-            self.timers.set(key, lent.now + self.config.hold_probe_interval);
+            self.timers
+                .set(key, lent.now + self.config.hold_probe_interval);
         }
     }
 
@@ -209,14 +284,18 @@ impl Membership {
             return self.remove(slot, DownReason::Failed, Returns::ByAnswer, lent);
         }
         let until = lent.now + self.config.hold;
-        self.hosts.enter(slot, Phase::Live(Check::Hold { until }), &mut self.rng);
+        self.hosts
+            .enter(slot, Phase::Live(Check::Hold { until }), &mut self.rng);
         let host = self.hosts.at_mut(slot);
         if !core::mem::replace(&mut host.suspect, true) {
             let node = host.node;
             self.version += 1;
             lent.up.event(MembershipEvent::Suspected { node });
         }
-        self.timers.set(due::FIRST_HOST + slot, until.min(lent.now + self.config.hold_probe_interval));
+        self.timers.set(
+            due::FIRST_HOST + slot,
+            until.min(lent.now + self.config.hold_probe_interval),
+        );
     }
 
     pub(super) fn hold_due(&mut self, slot: Slot, until: Instant, lent: &mut Lent<'_>) {
@@ -224,13 +303,20 @@ impl Membership {
             return self.ask(slot, true, lent);
         }
         self.ping(slot, false, lent);
-        self.timers.set(due::FIRST_HOST + slot, until.min(lent.now + self.config.hold_probe_interval));
+        self.timers.set(
+            due::FIRST_HOST + slot,
+            until.min(lent.now + self.config.hold_probe_interval),
+        );
     }
 
     /// Too few peers answered for a decision.
     pub(super) fn try_again(&mut self, slot: Slot, last: bool, lent: &mut Lent<'_>) {
-        self.hosts.enter(slot, Phase::Live(Check::Retry { last }), &mut self.rng);
-        self.timers.set(due::FIRST_HOST + slot, lent.now + self.config.hold_probe_interval);
+        self.hosts
+            .enter(slot, Phase::Live(Check::Retry { last }), &mut self.rng);
+        self.timers.set(
+            due::FIRST_HOST + slot,
+            lent.now + self.config.hold_probe_interval,
+        );
     }
 
     /// A member is there: whatever was doubted, is not.
@@ -239,7 +325,8 @@ impl Membership {
         if !was.is_live() || was == Phase::Live(Check::None) {
             return;
         }
-        self.hosts.enter(slot, Phase::Live(Check::None), &mut self.rng);
+        self.hosts
+            .enter(slot, Phase::Live(Check::None), &mut self.rng);
         self.timers.cancel(due::FIRST_HOST + slot);
         let host = self.hosts.at_mut(slot);
         if core::mem::take(&mut host.suspect) {
@@ -251,7 +338,10 @@ impl Membership {
 
     /// Notices that this process stood still: it was due something and was not called.
     pub(super) fn notice_lag(&mut self, lent: &mut Lent<'_>) {
-        let due = self.timers.earliest().map_or(lent.now, |due| due.max(self.excused));
+        let due = self
+            .timers
+            .earliest()
+            .map_or(lent.now, |due| due.max(self.excused));
         if lent.now.since(due) > self.config.lag_limit {
             self.excuse(lent);
         }
@@ -269,7 +359,8 @@ impl Membership {
             self.clear(slot, lent);
         }
         if self.leaving.is_none() {
-            self.timers.set(due::PROBE, lent.now + self.config.probe_interval);
+            self.timers
+                .set(due::PROBE, lent.now + self.config.probe_interval);
         }
     }
 }

@@ -25,12 +25,23 @@ const LATENCY: Duration = Duration::from_millis(100);
 pub fn run(seed: u64, options: &Options) -> Vec<Verdict> {
     let mut dice = Dice::new(seed, "frozen");
     let nodes = options.nodes.unwrap_or(2 + dice.index(3));
-    let mut run = Run::calm(seed, &Options { nodes: Some(nodes), ..*options }, LATENCY);
+    let mut run = Run::calm(
+        seed,
+        &Options {
+            nodes: Some(nodes),
+            ..*options
+        },
+        LATENCY,
+    );
     let frozen = dice.index(nodes);
     run.until(FROM);
     let mut thawed = FROM;
     for _ in 0..6 + dice.below(10) {
-        let longest = if dice.coin() { Duration::from_millis(1_500) } else { Duration::from_secs(5) };
+        let longest = if dice.coin() {
+            Duration::from_millis(1_500)
+        } else {
+            Duration::from_secs(5)
+        };
         let pause = dice.between(Duration::from_millis(500), longest);
         run.pause(frozen, pause);
         thawed = thawed + pause + dice.tail(Duration::from_millis(400));
@@ -42,7 +53,10 @@ pub fn run(seed: u64, options: &Options) -> Vec<Verdict> {
         .map(|news| Verdict {
             at: news.at,
             invariant: Invariant::Frozen,
-            text: format!("node {frozen} of {nodes} froze again and again and removed {}", news.peer),
+            text: format!(
+                "node {frozen} of {nodes} froze again and again and removed {}",
+                news.peer
+            ),
         })
         .collect()
 }

@@ -38,7 +38,10 @@ fn parse(bytes: &[u8]) -> Option<Record<'_>> {
     match *head {
         [1, 1] => {
             let (id, request) = body.split_first_chunk::<16>()?;
-            Some(Record::Mutations { request_id: u128::from_le_bytes(*id), request })
+            Some(Record::Mutations {
+                request_id: u128::from_le_bytes(*id),
+                request,
+            })
         }
         [1, 2] => {
             let (count, rest) = body.split_first_chunk::<2>()?;
@@ -51,7 +54,9 @@ fn parse(bytes: &[u8]) -> Option<Record<'_>> {
 
 /// The actor whose log has this name.
 fn id_of(name: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(name.strip_prefix(b"a")?.try_into().ok()?))
+    Some(u64::from_be_bytes(
+        name.strip_prefix(b"a")?.try_into().ok()?,
+    ))
 }
 
 /// Reads the journals of all actors, and says what is wrong with them.
@@ -61,7 +66,11 @@ pub fn read(store: &Store, at: Moment, verdicts: &mut Vec<Verdict>) -> BTreeMap<
     for (name, log) in store.logs() {
         let Some(id) = id_of(name) else { continue };
         let mut say = |text: String| {
-            verdicts.push(Verdict { at, invariant: Invariant::Journal, text: format!("journal {id:016x}: {text}") });
+            verdicts.push(Verdict {
+                at,
+                invariant: Invariant::Journal,
+                text: format!("journal {id:016x}: {text}"),
+            });
         };
         writers(log, &mut owners, &mut say);
         journals.insert(id, replay(log, &mut say));
@@ -74,16 +83,24 @@ fn writers(log: &Log, owners: &mut BTreeMap<u64, Process>, say: &mut impl FnMut(
     for (number, record) in log.records().iter().enumerate() {
         let (term, owner) = (record.term, record.owner);
         if record.fence != (term, owner) {
-            say(format!("record {number} of term {term} was written under the fence of term {}", record.fence.0));
+            say(format!(
+                "record {number} of term {term} was written under the fence of term {}",
+                record.fence.0
+            ));
         }
         let writer = *owners.entry(owner.0).or_insert(record.writer);
         if writer != record.writer {
-            say(format!("record {number}: {writer:?} and {:?} are one owner", record.writer));
+            say(format!(
+                "record {number}: {writer:?} and {:?} are one owner",
+                record.writer
+            ));
         }
         if let Some((last_term, last_owner)) = last
             && (term < last_term || (term == last_term && owner != last_owner))
         {
-            say(format!("record {number}: term {term} of {owner:?} after {last_term} of {last_owner:?}"));
+            say(format!(
+                "record {number}: term {term} of {owner:?} after {last_term} of {last_owner:?}"
+            ));
         }
         last = Some((term, owner));
     }
@@ -91,24 +108,37 @@ fn writers(log: &Log, owners: &mut BTreeMap<u64, Process>, say: &mut impl FnMut(
 
 fn replay(log: &Log, say: &mut impl FnMut(String)) -> Journal {
     let mut state = State::default();
-    let mut journal = Journal { states: vec![state], requests: Vec::new() };
+    let mut journal = Journal {
+        states: vec![state],
+        requests: Vec::new(),
+    };
     for (number, record) in log.records().iter().enumerate() {
         match parse(&record.payload) {
-            Some(Record::Mutations { request_id, request }) => {
+            Some(Record::Mutations {
+                request_id,
+                request,
+            }) => {
                 let Some(nonces) = counter::nonces(request) else {
-                    say(format!("record {number} holds a request that cannot be read"));
+                    say(format!(
+                        "record {number} holds a request that cannot be read"
+                    ));
                     continue;
                 };
                 state = nonces.into_iter().fold(state, State::after);
                 if request_id != 0 && journal.requests.contains(&request_id) {
-                    say(format!("request {request_id:032x} was applied again by record {number}"));
+                    say(format!(
+                        "request {request_id:032x} was applied again by record {number}"
+                    ));
                 }
                 journal.requests.push(request_id);
                 journal.states.push(state);
             }
             Some(Record::Snapshot { state: bytes }) => {
                 if State::from_bytes(bytes) != Some(state) {
-                    say(format!("snapshot {number} differs from the {} requests before it", state.count));
+                    say(format!(
+                        "snapshot {number} differs from the {} requests before it",
+                        state.count
+                    ));
                 }
             }
             None => say(format!("record {number} cannot be read")),
@@ -118,12 +148,26 @@ fn replay(log: &Log, say: &mut impl FnMut(String)) -> Journal {
 }
 
 /// Compares the journals with what the clients were told.
-pub fn compare(journals: &BTreeMap<u64, Journal>, ledger: &Ledger, at: Moment, verdicts: &mut Vec<Verdict>) {
+pub fn compare(
+    journals: &BTreeMap<u64, Journal>,
+    ledger: &Ledger,
+    at: Moment,
+    verdicts: &mut Vec<Verdict>,
+) {
     for (request_id, entry) in ledger.entries() {
-        let there = journals.get(&entry.id).is_some_and(|journal| journal.requests.contains(&request_id));
+        let there = journals
+            .get(&entry.id)
+            .is_some_and(|journal| journal.requests.contains(&request_id));
         if entry.fate != Fate::Open && !there {
-            let text = format!("request {request_id:032x} of {:016x} was acknowledged and is lost", entry.id);
-            verdicts.push(Verdict { at, invariant: Invariant::Journal, text });
+            let text = format!(
+                "request {request_id:032x} of {:016x} was acknowledged and is lost",
+                entry.id
+            );
+            verdicts.push(Verdict {
+                at,
+                invariant: Invariant::Journal,
+                text,
+            });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every id has one owner in all views soon after the views are equal.
+//! Every id has one owner in all views, and one that lives, soon after the views are equal.
 //!
 //! The bound, from the moment all views are right and stay so:
 //! `2 RTT + (n - 1) * anti-entropy interval + fetch patience + 1 s`.
@@ -8,7 +8,7 @@
 //! writing, an owner still changes when an actor nobody calls is let go and called again; no
 //! disagreement may last longer than [`CHANGE`] then.
 //!
-//! Planted against it: `no-tie-break`, `no-anti-entropy`.
+//! Planted against it: `no-tie-break`, `no-anti-entropy`, `dead-claims`.
 
 use std::time::Duration;
 
@@ -28,23 +28,34 @@ pub fn bound(world: &World<RingSubject>) -> Duration {
     let config = &world.net.paths.config;
     let round_trip = (config.latency_min + config.latency_jitter * 4) * 2;
     let turns = world.nodes().len() as u32 - 1;
-    round_trip * 2 + ANTI_ENTROPY * turns + DirectoryConfig::lan().fetch_patience + Duration::from_secs(1)
+    round_trip * 2
+        + ANTI_ENTROPY * turns
+        + DirectoryConfig::lan().fetch_patience
+        + Duration::from_secs(1)
 }
 
 /// What the first id is about whose owner is not the same in all views.
 #[must_use]
 pub fn disagreement(world: &World<RingSubject>, ids: &[u64]) -> Option<String> {
-    let living: Vec<usize> = (0..world.nodes().len()).filter(|node| world.nodes()[*node].lives()).collect();
+    let living: Vec<usize> = (0..world.nodes().len())
+        .filter(|node| world.nodes()[*node].lives())
+        .collect();
     ids.iter().find_map(|id| {
         let owners: Vec<String> = living.iter().map(|node| owner(world, *node, *id)).collect();
         let agreed = owners.windows(2).all(|pair| pair[0] == pair[1]);
-        let known = owners.first().is_some_and(|owner| world.subject.node(owner).is_some());
-        (!agreed || !known).then(|| format!("{id:016x} is owned by {owners:?} as seen from {living:?}"))
+        let lives = owners
+            .first()
+            .and_then(|owner| world.subject.node(owner))
+            .is_some_and(|node| living.contains(&node));
+        (!agreed || !lives)
+            .then(|| format!("{id:016x} is owned by {owners:?} as seen from {living:?}"))
     })
 }
 
 fn owner(world: &World<RingSubject>, node: usize, id: u64) -> String {
-    let Some(engine) = world.engine(node) else { return String::new() };
+    let Some(engine) = world.engine(node) else {
+        return String::new();
+    };
     let ring = engine.machine().machine().machine();
     match ring.directory().resolve(id) {
         Route::Local | Route::Vacant => engine.name(NodeId(0)).to_owned(),

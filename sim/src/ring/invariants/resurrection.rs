@@ -22,7 +22,10 @@ impl Removals {
     /// Nobody has been removed.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        Self { nodes, removed: vec![None; nodes * nodes] }
+        Self {
+            nodes,
+            removed: vec![None; nodes * nodes],
+        }
     }
 
     /// A process knows nothing of what the one before it removed.
@@ -39,8 +42,14 @@ impl Removals {
             return;
         }
         if let Some(since) = removed.take().filter(|since| heard < *since) {
-            let text = format!("node {node} removed {peer} at {since}, heard it last at {heard}, and has it back");
-            verdicts.push(Verdict { at, invariant: Invariant::Resurrection, text });
+            let text = format!(
+                "node {node} removed {peer} at {since}, heard it last at {heard}, and has it back"
+            );
+            verdicts.push(Verdict {
+                at,
+                invariant: Invariant::Resurrection,
+                text,
+            });
         }
     }
 }

@@ -24,10 +24,19 @@ pub fn be_strict(world: &mut World<RingSubject>) {
 /// Streams that nobody has answered when a run is over.
 pub fn overdue(world: &World<RingSubject>, verdicts: &mut Vec<Verdict>) {
     for node in 0..world.nodes().len() {
-        let Some(engine) = world.engine(node) else { continue };
+        let Some(engine) = world.engine(node) else {
+            continue;
+        };
         for broken in engine.machine().overdue(world.clock(node)) {
-            let text = format!("{}: {broken:?} when all is over", world.nodes()[node].name());
-            verdicts.push(Verdict { at: world.now(), invariant: Invariant::Streams, text });
+            let text = format!(
+                "{}: {broken:?} when all is over",
+                world.nodes()[node].name()
+            );
+            verdicts.push(Verdict {
+                at: world.now(),
+                invariant: Invariant::Streams,
+                text,
+            });
         }
     }
 }

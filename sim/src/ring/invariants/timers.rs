@@ -14,6 +14,10 @@ use crate::world::{WAKES_AT_ONCE_MAX, World};
 pub fn busy(world: &World<RingSubject>, verdicts: &mut Vec<Verdict>) {
     if let Some(node) = world.busy() {
         let text = format!("node {node} woke more than {WAKES_AT_ONCE_MAX} times at one moment");
-        verdicts.push(Verdict { at: world.now(), invariant: Invariant::Timers, text });
+        verdicts.push(Verdict {
+            at: world.now(),
+            invariant: Invariant::Timers,
+            text,
+        });
     }
 }

@@ -12,7 +12,9 @@ pub const BOUND: Duration = Duration::from_secs(30);
 /// What is wrong with the first view that is.
 #[must_use]
 pub fn wrong(world: &World<RingSubject>) -> Option<String> {
-    let living: Vec<usize> = (0..world.nodes().len()).filter(|node| world.nodes()[*node].lives()).collect();
+    let living: Vec<usize> = (0..world.nodes().len())
+        .filter(|node| world.nodes()[*node].lives())
+        .collect();
     living.iter().find_map(|node| {
         let view = world.subject.view(*node);
         (view != living).then(|| format!("node {node} sees {view:?} of {living:?}"))

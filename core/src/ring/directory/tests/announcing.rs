@@ -20,11 +20,17 @@ fn a_batch_leaves_after_its_delay_to_every_live_peer() {
     world.now = start + Duration::from_millis(4);
     world.claim(2);
     assert!(world.io.opened.is_empty());
-    assert_eq!(world.directory.poll_timeout(), Some(start + Duration::from_millis(10)));
+    assert_eq!(
+        world.directory.poll_timeout(),
+        Some(start + Duration::from_millis(10))
+    );
     world.sleep();
     for peer in [B, C] {
         let call = world.opened(peer, CLAIMS);
-        assert_eq!((call.class, call.deadline), (Class::Control, Some(world.now + config("a").call_timeout)));
+        assert_eq!(
+            (call.class, call.deadline),
+            (Class::Control, Some(world.now + config("a").call_timeout))
+        );
         assert_eq!(world.claims_in(&call), [1, 2]);
         assert!(world.io.half_closed.contains(&call.stream));
     }
@@ -33,7 +39,11 @@ fn a_batch_leaves_after_its_delay_to_every_live_peer() {
 
 #[test]
 fn a_full_batch_leaves_at_once_and_long_ones_in_chunks() {
-    let mut world = World::with(DirectoryConfig { batch_ids: 100, chunk_ids: 40, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        batch_ids: 100,
+        chunk_ids: 40,
+        ..config("a")
+    });
     let fetch = world.up(B, false);
     world.list(&fetch, &[]);
     for id in 0..99 {
@@ -121,12 +131,23 @@ fn a_peer_that_serves_no_announcements_is_left_alone() {
     let status = Status::new(Code::Unimplemented, "");
     world.event(call.stream, call.tag, StreamIn::Ended(status));
     world.pass(Duration::from_secs(4));
-    assert!(!world.io.opened.iter().any(|call| call.to == B && call.method == CLAIMS));
+    assert!(
+        !world
+            .io
+            .opened
+            .iter()
+            .any(|call| call.to == B && call.method == CLAIMS)
+    );
 }
 
 #[test]
 fn a_peer_that_fell_off_the_log_is_told_everything() {
-    let config = DirectoryConfig { log_ids: 10, batch_ids: 5, chunk_ids: 8, ..config("a") };
+    let config = DirectoryConfig {
+        log_ids: 10,
+        batch_ids: 5,
+        chunk_ids: 8,
+        ..config("a")
+    };
     let mut world = World::with(config);
     let fetch = world.up(B, false);
     world.list(&fetch, &[]);
@@ -147,7 +168,12 @@ fn a_peer_that_fell_off_the_log_is_told_everything() {
             world.directory.release(world.now, 29, &mut world.io);
             world.claim(500);
         }
-        while let Some(at) = world.io.opened.iter().position(|call| matches!(call.method, CLAIMS | EXPIRIES)) {
+        while let Some(at) = world
+            .io
+            .opened
+            .iter()
+            .position(|call| matches!(call.method, CLAIMS | EXPIRIES))
+        {
             let call = world.io.opened.remove(at);
             if call.method == CLAIMS {
                 believed.extend(world.claims_in(&call));
@@ -199,9 +225,19 @@ fn changes_by_the_seam_are_told_once_and_in_order() {
     world.sleep();
     let last: Vec<_> = [1, 2, 3]
         .iter()
-        .map(|id| world.heard.iter().rev().find(|heard| matches!(heard, Heard::Changed(of, _) if of == id)))
+        .map(|id| {
+            world
+                .heard
+                .iter()
+                .rev()
+                .find(|heard| matches!(heard, Heard::Changed(of, _) if of == id))
+        })
         .collect();
-    let expected = [Heard::Changed(1, None), Heard::Changed(2, Some(ME)), Heard::Changed(3, Some(ME))];
+    let expected = [
+        Heard::Changed(1, None),
+        Heard::Changed(2, Some(ME)),
+        Heard::Changed(3, Some(ME)),
+    ];
     assert_eq!(last, expected.iter().map(Some).collect::<Vec<_>>());
     world.heard.clear();
     world.command(DirectoryCommand::Claim { id: 4 }).unwrap();

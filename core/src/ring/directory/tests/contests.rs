@@ -19,7 +19,10 @@ fn a_higher_ranked_claimant_is_given_way_and_everybody_is_told() {
     }
     world.heard.clear();
     assert_eq!(world.announced("b", &[id]), (true, "".into()));
-    assert_eq!(world.heard, [Heard::Lost(id, B), Heard::Changed(id, Some(B))]);
+    assert_eq!(
+        world.heard,
+        [Heard::Lost(id, B), Heard::Changed(id, Some(B))]
+    );
     assert_eq!(world.directory.resolve(id), Route::Remote(B));
     let before = world.now;
     world.sleep();
@@ -41,7 +44,12 @@ fn a_lower_ranked_claimant_is_refused_and_told_again() {
     world.acknowledge(&call, true, "");
     assert_eq!(world.announced("b", &[id]), (false, "owner=a".into()));
     assert_eq!(world.directory.resolve(id), Route::Local);
-    assert!(!world.heard.iter().any(|heard| matches!(heard, Heard::Lost(..))));
+    assert!(
+        !world
+            .heard
+            .iter()
+            .any(|heard| matches!(heard, Heard::Lost(..)))
+    );
     // It may never have heard of this node's claim: it hears of it now.
     let call = world.opened(B, control_plane::ANNOUNCE_OWNERSHIP);
     assert_eq!(world.claims_in(&call), [id]);
@@ -50,16 +58,28 @@ fn a_lower_ranked_claimant_is_refused_and_told_again() {
 #[test]
 fn both_claimants_name_the_same_winner() {
     let node = |own: &str, other: &str| {
-        let mut directory = Directory::new(super::world::config(own), super::world::placement()).unwrap();
-        let up = DirectoryCommand::MemberUp { node: B, host: other, weight: Weight::ONE, legacy: false };
+        let mut directory =
+            Directory::new(super::world::config(own), super::world::placement()).unwrap();
+        let up = DirectoryCommand::MemberUp {
+            node: B,
+            host: other,
+            weight: Weight::ONE,
+            legacy: false,
+        };
         let mut io = crate::testing::FakeIo::default();
-        directory.handle_command(Instant::ZERO, up, &mut io, &mut |_: DirectoryEvent<'_>| {}).unwrap();
+        directory
+            .handle_command(Instant::ZERO, up, &mut io, &mut |_: DirectoryEvent<'_>| {})
+            .unwrap();
         directory
     };
     let (x, y) = (node("x", "y"), node("y", "x"));
     let other = x.peers.slot(B).unwrap();
     let yields = (0..2_000).filter(|id| {
-        assert_ne!(x.outranks(other, SELF, *id), y.outranks(other, SELF, *id), "{id}");
+        assert_ne!(
+            x.outranks(other, SELF, *id),
+            y.outranks(other, SELF, *id),
+            "{id}"
+        );
         x.outranks(other, SELF, *id)
     });
     assert!((800..1_200).contains(&yields.count()));
@@ -83,7 +103,10 @@ fn a_legacy_claimant_is_always_given_way() {
     world.claim(id);
     world.heard.clear();
     assert_eq!(world.announced("b", &[id]), (true, "".into()));
-    assert_eq!(world.heard, [Heard::Lost(id, B), Heard::Changed(id, Some(B))]);
+    assert_eq!(
+        world.heard,
+        [Heard::Lost(id, B), Heard::Changed(id, Some(B))]
+    );
 }
 
 #[test]
@@ -101,7 +124,10 @@ fn a_legacy_claimant_in_a_list_is_given_way() {
 fn a_list_decides_a_contest_like_a_claim() {
     let mut world = World::new();
     let fetch = world.up(B, false);
-    let (lost, kept) = (world.won_by(B, ME).next().unwrap(), world.won_by(ME, B).next().unwrap());
+    let (lost, kept) = (
+        world.won_by(B, ME).next().unwrap(),
+        world.won_by(ME, B).next().unwrap(),
+    );
     world.list(&fetch, &[]);
     world.claim(lost);
     world.claim(kept);
@@ -109,7 +135,10 @@ fn a_list_decides_a_contest_like_a_claim() {
     let fetch = world.opened(B, control_plane::LOCAL_ACTOR_IDS);
     world.heard.clear();
     world.list(&fetch, &[lost, kept]);
-    assert_eq!(world.heard, [Heard::Lost(lost, B), Heard::Changed(lost, Some(B))]);
+    assert_eq!(
+        world.heard,
+        [Heard::Lost(lost, B), Heard::Changed(lost, Some(B))]
+    );
     assert_eq!(world.directory.resolve(kept), Route::Local);
 }
 
@@ -134,12 +163,18 @@ fn between_two_others_a_list_decides_nothing_and_both_are_asked_again() {
     let mut world = World::new();
     let b = world.up(B, false);
     let c = world.up(C, false);
-    let (to_c, to_b) = (world.won_by(C, B).next().unwrap(), world.won_by(B, C).next().unwrap());
+    let (to_c, to_b) = (
+        world.won_by(C, B).next().unwrap(),
+        world.won_by(B, C).next().unwrap(),
+    );
     world.list(&b, &[to_c, to_b]);
     world.list(&c, &[to_c, to_b]);
     assert_eq!((world.owner(to_c), world.owner(to_b)), (Some(B), Some(B)));
     world.pass(config_interval() / 4);
-    let (b, c) = (world.opened(B, control_plane::LOCAL_ACTOR_IDS), world.opened(C, control_plane::LOCAL_ACTOR_IDS));
+    let (b, c) = (
+        world.opened(B, control_plane::LOCAL_ACTOR_IDS),
+        world.opened(C, control_plane::LOCAL_ACTOR_IDS),
+    );
     // Meanwhile one of them gave way.
     world.list(&b, &[to_b]);
     world.list(&c, &[to_c]);
@@ -170,12 +205,23 @@ fn a_refused_batch_is_announced_again_until_it_is_taken() {
     let call = world.opened(B, control_plane::ANNOUNCE_OWNERSHIP);
     world.acknowledge(&call, true, "");
     world.pass(config_interval() * 3);
-    assert!(!world.io.opened.iter().any(|call| call.to == B && call.method == control_plane::ANNOUNCE_OWNERSHIP));
+    assert!(
+        !world
+            .io
+            .opened
+            .iter()
+            .any(|call| call.to == B && call.method == control_plane::ANNOUNCE_OWNERSHIP)
+    );
 }
 
 #[test]
 fn a_refusal_makes_this_node_ask_the_owner_it_names() {
-    for (message, asked) in [("owner=c", C), ("owner=b", B), ("it is mine", B), ("owner=nobody", NodeId(9))] {
+    for (message, asked) in [
+        ("owner=c", C),
+        ("owner=b", B),
+        ("it is mine", B),
+        ("owner=nobody", NodeId(9)),
+    ] {
         let mut world = World::of_three();
         // Not so soon after the lists of the admission.
         world.pass(config_interval() / 3);
@@ -197,7 +243,10 @@ fn a_refusal_makes_this_node_ask_the_owner_it_names() {
 
 #[test]
 fn more_refused_ids_than_are_remembered_are_all_announced_again() {
-    let config = DirectoryConfig { disputed_max: 10, ..super::world::config("a") };
+    let config = DirectoryConfig {
+        disputed_max: 10,
+        ..super::world::config("a")
+    };
     let mut world = World::with(config);
     let fetch = world.up(B, false);
     world.list(&fetch, &[]);

@@ -13,7 +13,12 @@ const LIST: crate::id::MethodId = control_plane::LOCAL_ACTOR_IDS;
 /// Lets time pass until `node` is asked for its ids.
 fn until_asked(world: &mut World, node: NodeId) -> crate::testing::Opened {
     for _ in 0..100 {
-        if world.io.opened.iter().any(|call| call.to == node && call.method == LIST) {
+        if world
+            .io
+            .opened
+            .iter()
+            .any(|call| call.to == node && call.method == LIST)
+        {
             return world.opened(node, LIST);
         }
         for call in world.io.take_opened() {
@@ -32,7 +37,10 @@ fn until_asked(world: &mut World, node: NodeId) -> crate::testing::Opened {
 fn a_new_peer_is_asked_at_once_on_the_bulk_connection() {
     let mut world = World::new();
     let call = world.up(B, false);
-    assert_eq!((call.class, call.deadline), (Class::Bulk, Some(world.now + config("a").fetch_timeout)));
+    assert_eq!(
+        (call.class, call.deadline),
+        (Class::Bulk, Some(world.now + config("a").fetch_timeout))
+    );
     assert_eq!(world.io.take_frames(call.stream), [Vec::<u8>::new()]);
     assert!(world.io.half_closed.contains(&call.stream));
 }
@@ -46,7 +54,18 @@ fn a_list_is_the_last_word_on_its_peer() {
     let fetch = until_asked(&mut world, B);
     world.list(&fetch, &[2, 4]);
     let owned: Vec<_> = (0..10).map(|id| world.owner(id)).collect();
-    let expected = [None, None, Some(B), None, Some(B), None, None, None, None, Some(C)];
+    let expected = [
+        None,
+        None,
+        Some(B),
+        None,
+        Some(B),
+        None,
+        None,
+        None,
+        None,
+        Some(C),
+    ];
     assert_eq!(owned, expected);
     assert_eq!(world.heard.len(), 3);
 }
@@ -58,7 +77,10 @@ fn what_was_announced_since_the_request_is_kept() {
     let fetch = until_asked(&mut world, B);
     world.announced("b", &[1, 5]);
     world.list(&fetch, &[]);
-    assert_eq!((world.owner(1), world.owner(2), world.owner(5)), (Some(B), None, Some(B)));
+    assert_eq!(
+        (world.owner(1), world.owner(2), world.owner(5)),
+        (Some(B), None, Some(B))
+    );
 }
 
 #[test]
@@ -67,7 +89,10 @@ fn what_expired_since_the_request_does_not_come_back() {
     let fetch = until_asked(&mut world, B);
     world.expired("b", &[7, 3]);
     world.list(&fetch, &[3, 4, 7]);
-    assert_eq!((world.owner(3), world.owner(4), world.owner(7)), (None, Some(B), None));
+    assert_eq!(
+        (world.owner(3), world.owner(4), world.owner(7)),
+        (None, Some(B), None)
+    );
     // Only until that list is here.
     let fetch = until_asked(&mut world, B);
     world.list(&fetch, &[3, 4]);
@@ -106,7 +131,10 @@ fn every_peer_is_asked_in_turn_once_an_interval() {
     }
     let mean = world.now.since(start) / 20;
     let interval = config("a").anti_entropy_interval;
-    assert!(mean > interval * 9 / 10 && mean < interval * 11 / 10, "{mean:?}");
+    assert!(
+        mean > interval * 9 / 10 && mean < interval * 11 / 10,
+        "{mean:?}"
+    );
 }
 
 #[test]
@@ -121,7 +149,10 @@ fn an_unchanged_list_changes_nothing() {
         world.list(&fetch, &ids);
     }
     assert!(world.heard.is_empty());
-    assert_eq!((world.directory.fingerprint(), world.directory.claim_bytes()), (print, memory));
+    assert_eq!(
+        (world.directory.fingerprint(), world.directory.claim_bytes()),
+        (print, memory)
+    );
 }
 
 #[test]
@@ -130,7 +161,11 @@ fn a_malformed_list_is_told_and_changes_nothing() {
     world.announced("b", &[1]);
     world.heard.clear();
     let fetch = until_asked(&mut world, B);
-    world.event(fetch.stream, fetch.tag, StreamIn::Frame(&[0x0a, 3, 5, 6, 0x80]));
+    world.event(
+        fetch.stream,
+        fetch.tag,
+        StreamIn::Frame(&[0x0a, 3, 5, 6, 0x80]),
+    );
     assert_eq!(world.heard, [Heard::Misbehaved(Some(B))]);
     assert_eq!((world.owner(1), world.owner(5)), (Some(B), None));
     until_asked(&mut world, B);
@@ -147,9 +182,17 @@ fn a_peer_that_lists_nothing_to_anybody_is_not_waited_for() {
 
 #[test]
 fn only_so_many_lists_are_asked_for_at_once() {
-    let mut world = World::with(DirectoryConfig { fetches_max: 1, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        fetches_max: 1,
+        ..config("a")
+    });
     let first = world.up(B, false);
-    let up = DirectoryCommand::MemberUp { node: C, host: "c", weight: Weight::ONE, legacy: false };
+    let up = DirectoryCommand::MemberUp {
+        node: C,
+        host: "c",
+        weight: Weight::ONE,
+        legacy: false,
+    };
     world.command(up).unwrap();
     assert!(world.io.opened.is_empty());
     world.tick();
@@ -162,10 +205,19 @@ fn only_so_many_lists_are_asked_for_at_once() {
 
 #[test]
 fn a_list_longer_than_the_table_fills_it_and_no_more() {
-    let mut world = World::with(DirectoryConfig { ids_max: 10, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        ids_max: 10,
+        ..config("a")
+    });
     let fetch = world.up(B, false);
     world.list(&fetch, &(0..50).collect::<Vec<u64>>());
-    assert_eq!((world.directory.known(), world.directory.counters().overflows), (10, 40));
+    assert_eq!(
+        (
+            world.directory.known(),
+            world.directory.counters().overflows
+        ),
+        (10, 40)
+    );
     assert!(world.directory.is_ready());
 }
 

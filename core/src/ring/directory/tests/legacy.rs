@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::string::String;
 use std::vec::Vec;
 
-use trefoil_proto::control_plane::{ActorIdsReply, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce};
+use trefoil_proto::control_plane::{
+    ActorIdsReply, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce,
+};
 use trefoil_proto::wire::Decode;
 
 use super::net::{LATENCY_MAX, Net, Node, PERIOD};
@@ -22,7 +24,10 @@ pub(super) struct Legacy {
 
 impl Legacy {
     pub(super) fn new(name: String) -> Self {
-        Self { name, owners: BTreeMap::new() }
+        Self {
+            name,
+            owners: BTreeMap::new(),
+        }
     }
 
     pub(super) fn owns(&self, id: u64) -> bool {
@@ -35,7 +40,10 @@ impl Legacy {
             return None;
         }
         self.owners.insert(id, self.name.clone());
-        Some(bytes(&OwnershipAnnounce { host: &self.name, ids: &[id][..] }))
+        Some(bytes(&OwnershipAnnounce {
+            host: &self.name,
+            ids: &[id][..],
+        }))
     }
 
     pub(super) fn serve(&mut self, method: MethodId, frame: &[u8]) -> Vec<u8> {
@@ -46,7 +54,10 @@ impl Legacy {
                 for id in ids.iter().map(Result::unwrap) {
                     accepted &= self.owners.entry(id).or_insert_with(|| host.into()) == host;
                 }
-                bytes(&OwnerChangeAck { accepted, message: if accepted { "" } else { "grain exists (?)" } })
+                bytes(&OwnerChangeAck {
+                    accepted,
+                    message: if accepted { "" } else { "grain exists (?)" },
+                })
             }
             control_plane::ANNOUNCE_EXPIRY => {
                 let ExpiryAnnounce { host, ids } = ExpiryAnnounce::parse(frame).unwrap();
@@ -55,10 +66,18 @@ impl Legacy {
                         self.owners.remove(&id);
                     }
                 }
-                bytes(&OwnerChangeAck { accepted: true, message: "ok" })
+                bytes(&OwnerChangeAck {
+                    accepted: true,
+                    message: "ok",
+                })
             }
             control_plane::LOCAL_ACTOR_IDS => {
-                let own: Vec<u64> = self.owners.keys().copied().filter(|id| self.owns(*id)).collect();
+                let own: Vec<u64> = self
+                    .owners
+                    .keys()
+                    .copied()
+                    .filter(|id| self.owns(*id))
+                    .collect();
                 bytes(&ActorIdsReply { ids: &own[..] })
             }
             other => panic!("{other:?}"),
@@ -87,15 +106,29 @@ fn must_10_a_legacy_peer_ends_in_the_same_view_and_keeps_what_it_claimed() {
         // A lost announcement of a legacy node is found by asking it, which comes to its turn.
         net.loss_percent = 0;
         net.pass(PERIOD * 5);
-        net.check_views().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        let Node::Legacy(legacy) = &net.nodes[4] else { panic!() };
+        net.check_views()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let Node::Legacy(legacy) = &net.nodes[4] else {
+            panic!()
+        };
         for id in 0..20 {
             let owner = net.agreed(id).unwrap();
-            assert_eq!(legacy.owns(id), owner == Some(4), "seed {seed}, id {id}: {owner:?}");
+            assert_eq!(
+                legacy.owns(id),
+                owner == Some(4),
+                "seed {seed}, id {id}: {owner:?}"
+            );
             let owner = owner.expect("somebody holds it");
-            assert!(legacy.owners[&id].starts_with(&std::format!("host-{owner}:")), "seed {seed}, id {id}");
+            assert!(
+                legacy.owners[&id].starts_with(&std::format!("host-{owner}:")),
+                "seed {seed}, id {id}"
+            );
             held += u32::from(legacy.owns(id));
-            contested += u32::from(net.alive().iter().any(|node| net.ours(*node).lost.contains(&(id, 4))));
+            contested += u32::from(
+                net.alive()
+                    .iter()
+                    .any(|node| net.ours(*node).lost.contains(&(id, 4))),
+            );
         }
     }
     assert!(held > 200 && contested > 100, "{held} {contested}");

@@ -26,7 +26,13 @@ pub(super) const LATENCY_MAX: Duration = Duration::from_millis(5);
 pub(super) const PERIOD: Duration = Duration::from_millis(1_000);
 
 enum Out {
-    Open { stream: StreamId, to: NodeId, method: MethodId, deadline: Option<Instant>, tag: Tag },
+    Open {
+        stream: StreamId,
+        to: NodeId,
+        method: MethodId,
+        deadline: Option<Instant>,
+        tag: Tag,
+    },
     HalfClose(StreamId),
     End(StreamId, Code),
 }
@@ -58,7 +64,13 @@ impl Io for Side {
         tag: Tag,
     ) -> Result<StreamId, Full> {
         let stream = self.stream();
-        self.out.push(Out::Open { stream, to, method, deadline, tag });
+        self.out.push(Out::Open {
+            stream,
+            to,
+            method,
+            deadline,
+            tag,
+        });
         Ok(stream)
     }
     fn adopt(&mut self, _: StreamId, tag: Tag) {
@@ -112,9 +124,18 @@ struct Call {
 }
 
 enum Due {
-    Request { call: usize, frame: Vec<u8> },
-    Reply { call: usize, frame: Option<Vec<u8>>, code: Code },
-    Deadline { call: usize },
+    Request {
+        call: usize,
+        frame: Vec<u8>,
+    },
+    Reply {
+        call: usize,
+        frame: Option<Vec<u8>>,
+        code: Code,
+    },
+    Deadline {
+        call: usize,
+    },
 }
 
 pub(super) struct Net {
@@ -137,7 +158,9 @@ impl Net {
     pub(super) fn new(seed: u64, n: usize, legacy: usize) -> Self {
         let mut rng = Rng::new(seed);
         let nodes = (0..n).map(|me| {
-            let names: Vec<String> = (0..n).map(|k| format!("host-{}:7000", (me + k) % n)).collect();
+            let names: Vec<String> = (0..n)
+                .map(|k| format!("host-{}:7000", (me + k) % n))
+                .collect();
             if me >= n - legacy {
                 return Node::Legacy(Legacy::new(names[0].clone()));
             }
@@ -150,9 +173,20 @@ impl Net {
                 retry_min: Duration::from_millis(20),
                 ..config(&names[0])
             };
-            let side = Side { names, next: 0, frames: BTreeMap::new(), adopted: None, out: Vec::new() };
+            let side = Side {
+                names,
+                next: 0,
+                frames: BTreeMap::new(),
+                adopted: None,
+                out: Vec::new(),
+            };
             let directory = Directory::new(config, placement()).unwrap();
-            Node::Ours(Box::new(Ours { directory, side, published: BTreeMap::new(), lost: Vec::new() }))
+            Node::Ours(Box::new(Ours {
+                directory,
+                side,
+                published: BTreeMap::new(),
+                lost: Vec::new(),
+            }))
         });
         let nodes = nodes.collect();
         Self {
@@ -182,18 +216,24 @@ impl Net {
     }
 
     pub(super) fn ours(&self, node: usize) -> &Ours {
-        let Node::Ours(ours) = &self.nodes[node] else { panic!("not ours") };
+        let Node::Ours(ours) = &self.nodes[node] else {
+            panic!("not ours")
+        };
         ours
     }
 
     pub(super) fn ours_mut(&mut self, node: usize) -> &mut Ours {
-        let Node::Ours(ours) = &mut self.nodes[node] else { panic!("not ours") };
+        let Node::Ours(ours) = &mut self.nodes[node] else {
+            panic!("not ours")
+        };
         ours
     }
 
     /// Our nodes that are up.
     pub(super) fn alive(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|n| self.up[*n] && matches!(self.nodes[*n], Node::Ours(_))).collect()
+        (0..self.nodes.len())
+            .filter(|n| self.up[*n] && matches!(self.nodes[*n], Node::Ours(_)))
+            .collect()
     }
 
     /// The number node `at` knows `of` by.
@@ -206,25 +246,54 @@ impl Net {
     }
 
     /// Runs one of our directories, takes its events and carries out what it did.
-    fn run(&mut self, at: usize, f: impl FnOnce(&mut Directory, Instant, &mut Side, &mut dyn Events<Directory>)) {
+    fn run(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(&mut Directory, Instant, &mut Side, &mut dyn Events<Directory>),
+    ) {
         let (now, n) = (self.now, self.nodes.len());
-        let Node::Ours(ours) = &mut self.nodes[at] else { return };
-        let Ours { directory, side, published, lost } = &mut **ours;
-        f(directory, now, side, &mut |event: DirectoryEvent<'_>| match event {
-            DirectoryEvent::Changed { id, owner: Some(owner) } => {
-                published.insert(id, owner);
-            }
-            DirectoryEvent::Changed { id, owner: None } => {
-                published.remove(&id);
-            }
-            DirectoryEvent::Lost { id, winner } => lost.push((id, (at + winner.0 as usize) % n)),
-            DirectoryEvent::Misbehaved { why, .. } => panic!("misbehaved: {why}"),
-            DirectoryEvent::Ready(_) | DirectoryEvent::Candidate { .. } => {}
-        });
+        let Node::Ours(ours) = &mut self.nodes[at] else {
+            return;
+        };
+        let Ours {
+            directory,
+            side,
+            published,
+            lost,
+        } = &mut **ours;
+        f(
+            directory,
+            now,
+            side,
+            &mut |event: DirectoryEvent<'_>| match event {
+                DirectoryEvent::Changed {
+                    id,
+                    owner: Some(owner),
+                } => {
+                    published.insert(id, owner);
+                }
+                DirectoryEvent::Changed { id, owner: None } => {
+                    published.remove(&id);
+                }
+                DirectoryEvent::Lost { id, winner } => {
+                    lost.push((id, (at + winner.0 as usize) % n))
+                }
+                DirectoryEvent::Misbehaved { why, .. } => panic!("misbehaved: {why}"),
+                DirectoryEvent::Kept { .. }
+                | DirectoryEvent::Ready(_)
+                | DirectoryEvent::Candidate { .. } => {}
+            },
+        );
         let mut out = core::mem::take(&mut side.out);
         for out in out.drain(..) {
             match out {
-                Out::Open { stream, to, method, deadline, tag } => {
+                Out::Open {
+                    stream,
+                    to,
+                    method,
+                    deadline,
+                    tag,
+                } => {
                     let to = self.whose(at, to);
                     let call = self.call(at, to, method, stream, tag);
                     if let Some(deadline) = deadline {
@@ -232,13 +301,21 @@ impl Net {
                     }
                 }
                 Out::HalfClose(stream) => {
-                    let call = self.calls.iter().rposition(|call| call.from == at && call.stream == stream).unwrap();
+                    let call = self
+                        .calls
+                        .iter()
+                        .rposition(|call| call.from == at && call.stream == stream)
+                        .unwrap();
                     let frame = self.ours_mut(at).side.frames.remove(&stream).unwrap();
                     self.send(call, Due::Request { call, frame });
                 }
                 // Answers are taken where they are made; this is a call that was given up.
                 Out::End(stream, _) => {
-                    if let Some(call) = self.calls.iter_mut().rfind(|c| c.from == at && c.stream == stream) {
+                    if let Some(call) = self
+                        .calls
+                        .iter_mut()
+                        .rfind(|c| c.from == at && c.stream == stream)
+                    {
                         call.over = true;
                     }
                 }
@@ -246,8 +323,22 @@ impl Net {
         }
     }
 
-    fn call(&mut self, from: usize, to: usize, method: MethodId, stream: StreamId, tag: Tag) -> usize {
-        self.calls.push(Call { from, to, method, stream, tag, over: false });
+    fn call(
+        &mut self,
+        from: usize,
+        to: usize,
+        method: MethodId,
+        stream: StreamId,
+        tag: Tag,
+    ) -> usize {
+        self.calls.push(Call {
+            from,
+            to,
+            method,
+            stream,
+            tag,
+            over: false,
+        });
         self.calls.len() - 1
     }
 
@@ -271,8 +362,16 @@ impl Net {
 
     fn happen(&mut self, due: Due) {
         let (Due::Request { call, .. } | Due::Reply { call, .. } | Due::Deadline { call }) = due;
-        self.trace = (self.trace ^ self.now.as_nanos() ^ call as u64).wrapping_mul(0x0100_0000_01b3);
-        let Call { from, to, method, stream, tag, over } = self.calls[call];
+        self.trace =
+            (self.trace ^ self.now.as_nanos() ^ call as u64).wrapping_mul(0x0100_0000_01b3);
+        let Call {
+            from,
+            to,
+            method,
+            stream,
+            tag,
+            over,
+        } = self.calls[call];
         match due {
             Due::Request { .. } | Due::Reply { .. } if self.is_cut(call) => {}
             Due::Request { frame, .. } => {
@@ -301,7 +400,13 @@ impl Net {
     }
 
     /// A call arrives: its answer.
-    fn serve(&mut self, at: usize, from: usize, method: MethodId, frame: &[u8]) -> (Option<Vec<u8>>, Code) {
+    fn serve(
+        &mut self,
+        at: usize,
+        from: usize,
+        method: MethodId,
+        frame: &[u8],
+    ) -> (Option<Vec<u8>>, Code) {
         let caller = match &self.nodes[from] {
             Node::Ours(_) => Some(self.number(at, from)),
             Node::Legacy(_) => None,
@@ -312,7 +417,12 @@ impl Net {
         let stream = self.ours_mut(at).side.stream();
         let mut code = None;
         self.run(at, |directory, now, side, up| {
-            let accepted = StreamIn::Accepted { from: caller, method, header: Header::EMPTY, deadline: None };
+            let accepted = StreamIn::Accepted {
+                from: caller,
+                method,
+                header: Header::EMPTY,
+                deadline: None,
+            };
             directory.handle_stream(now, stream, Tag::NEW, accepted, side, up);
             let tag = side.adopted.take().unwrap();
             directory.handle_stream(now, stream, tag, StreamIn::Frame(frame), side, up);
@@ -343,8 +453,12 @@ impl Net {
                 return;
             };
             self.now = self.now.max(due);
-            if let Some((_, node)) = timeout.filter(|(at, _)| message.is_none_or(|message| *at <= message)) {
-                self.run(node, |directory, now, side, up| directory.handle_timeout(now, side, up));
+            if let Some((_, node)) =
+                timeout.filter(|(at, _)| message.is_none_or(|message| *at <= message))
+            {
+                self.run(node, |directory, now, side, up| {
+                    directory.handle_timeout(now, side, up)
+                });
             } else if let Some((_, due)) = self.queue.pop_first() {
                 self.happen(due);
             }
@@ -358,7 +472,12 @@ impl Net {
         let legacy = matches!(self.nodes[of], Node::Legacy(_));
         self.run(at, |directory, now, side, up| {
             let host = side.names[node.0 as usize].clone();
-            let command = DirectoryCommand::MemberUp { node, host: &host, weight: Weight::ONE, legacy };
+            let command = DirectoryCommand::MemberUp {
+                node,
+                host: &host,
+                weight: Weight::ONE,
+                legacy,
+            };
             directory.handle_command(now, command, side, up).unwrap();
         });
     }
@@ -367,7 +486,9 @@ impl Net {
     pub(super) fn drop_member(&mut self, at: usize, of: usize) {
         let node = self.number(at, of);
         self.run(at, |directory, now, side, up| {
-            directory.handle_command(now, DirectoryCommand::MemberDown { node }, side, up).unwrap();
+            directory
+                .handle_command(now, DirectoryCommand::MemberDown { node }, side, up)
+                .unwrap();
         });
     }
 
@@ -379,16 +500,34 @@ impl Net {
     }
 
     pub(super) fn release(&mut self, at: usize, id: u64) {
-        self.run(at, |directory, now, side, _| directory.release(now, id, side));
+        self.run(at, |directory, now, side, _| {
+            directory.release(now, id, side)
+        });
     }
 
     /// A legacy node claims an id, if it believes in no other owner, and tells everybody.
     pub(super) fn claim_legacy(&mut self, at: usize, id: u64) -> bool {
-        let Node::Legacy(legacy) = &mut self.nodes[at] else { panic!("ours") };
-        let Some(frame) = legacy.claim(id) else { return false };
+        let Node::Legacy(legacy) = &mut self.nodes[at] else {
+            panic!("ours")
+        };
+        let Some(frame) = legacy.claim(id) else {
+            return false;
+        };
         for to in (0..self.nodes.len()).filter(|to| *to != at) {
-            let call = self.call(at, to, control_plane::ANNOUNCE_OWNERSHIP, StreamId::new(0, 0), Tag::NEW);
-            self.send(call, Due::Request { call, frame: frame.clone() });
+            let call = self.call(
+                at,
+                to,
+                control_plane::ANNOUNCE_OWNERSHIP,
+                StreamId::new(0, 0),
+                Tag::NEW,
+            );
+            self.send(
+                call,
+                Due::Request {
+                    call,
+                    frame: frame.clone(),
+                },
+            );
         }
         true
     }
@@ -401,12 +540,19 @@ impl Net {
 
     /// Who owns `id` in the view of `at`.
     pub(super) fn view(&self, at: usize, id: u64) -> Option<usize> {
-        self.ours(at).directory.claimant(id).map(|node| self.whose(at, node))
+        self.ours(at)
+            .directory
+            .claimant(id)
+            .map(|node| self.whose(at, node))
     }
 
     /// The owner all views agree on.
     pub(super) fn agreed(&self, id: u64) -> Result<Option<usize>, String> {
-        let views: Vec<_> = self.alive().into_iter().map(|node| self.view(node, id)).collect();
+        let views: Vec<_> = self
+            .alive()
+            .into_iter()
+            .map(|node| self.view(node, id))
+            .collect();
         if views.windows(2).any(|pair| pair[0] != pair[1]) {
             return Err(format!("views of {id}: {views:?}"));
         }
@@ -416,17 +562,31 @@ impl Net {
     /// Whether all our live nodes hold the same claims, and have published what they hold.
     pub(super) fn check_views(&self) -> Result<(), String> {
         let alive = self.alive();
-        let prints: Vec<u64> = alive.iter().map(|node| self.ours(*node).directory.fingerprint()).collect();
+        let prints: Vec<u64> = alive
+            .iter()
+            .map(|node| self.ours(*node).directory.fingerprint())
+            .collect();
         if prints.windows(2).any(|pair| pair[0] != pair[1]) {
-            let known: Vec<u32> = alive.iter().map(|node| self.ours(*node).directory.known()).collect();
+            let known: Vec<u32> = alive
+                .iter()
+                .map(|node| self.ours(*node).directory.known())
+                .collect();
             return Err(format!("views differ; claims known: {known:?}"));
         }
         for node in alive {
-            let Ours { directory, published, .. } = self.ours(node);
+            let Ours {
+                directory,
+                published,
+                ..
+            } = self.ours(node);
             if published.len() != directory.known() as usize
-                || published.iter().any(|(id, owner)| directory.claimant(*id) != Some(*owner))
+                || published
+                    .iter()
+                    .any(|(id, owner)| directory.claimant(*id) != Some(*owner))
             {
-                return Err(format!("node {node} published something else than it holds"));
+                return Err(format!(
+                    "node {node} published something else than it holds"
+                ));
             }
         }
         Ok(())

@@ -57,7 +57,10 @@ fn must_5_an_announcement_is_idempotent() {
     for _ in 0..3 {
         assert_eq!(world.announced("b", &[1, 2, 2]), OK);
     }
-    assert_eq!(world.heard, [Heard::Changed(1, Some(B)), Heard::Changed(2, Some(B))]);
+    assert_eq!(
+        world.heard,
+        [Heard::Changed(1, Some(B)), Heard::Changed(2, Some(B))]
+    );
     assert_eq!((world.directory.ids_of(B), world.directory.known()), (2, 2));
 }
 
@@ -66,7 +69,10 @@ fn must_5_a_different_live_owner_is_never_overwritten_and_is_named() {
     let mut world = World::of_three();
     world.announced("b", &[1, 2]);
     assert_eq!(world.announced("c", &[3, 2, 1]), (false, "owner=b".into()));
-    assert_eq!((world.owner(1), world.owner(2), world.owner(3)), (Some(B), Some(B), Some(C)));
+    assert_eq!(
+        (world.owner(1), world.owner(2), world.owner(3)),
+        (Some(B), Some(B), Some(C))
+    );
     // However it ranks: between others, only they decide.
     let better = world.won_by(C, B).next().unwrap();
     world.announced("b", &[better]);
@@ -80,7 +86,10 @@ fn must_5_an_unknown_host_becomes_a_candidate_and_nothing_else() {
     world.announced("b", &[1]);
     world.heard.clear();
     assert_eq!(world.announced("stranger:1", &[7, 8]), OK);
-    assert_eq!(world.announced("stranger:1", &[7, 1]), (false, "owner=b".into()));
+    assert_eq!(
+        world.announced("stranger:1", &[7, 1]),
+        (false, "owner=b".into())
+    );
     assert_eq!(world.heard, vec![Heard::Candidate("stranger:1".into()); 2]);
     assert_eq!(world.directory.known(), 1);
 }
@@ -96,21 +105,43 @@ fn must_5_claims_of_a_removed_host_are_ignored() {
 
 #[test]
 fn must_5_claims_beyond_the_bound_are_refused() {
-    let mut world = World::with(DirectoryConfig { ids_max: 2, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        ids_max: 2,
+        ..config("a")
+    });
     let fetch = world.up(B, false);
     world.list(&fetch, &[]);
-    assert_eq!(world.announced("b", &[1, 2, 3]), (false, codes::BUSY.into()));
-    assert_eq!((world.directory.known(), world.directory.counters().overflows), (2, 1));
+    assert_eq!(
+        world.announced("b", &[1, 2, 3]),
+        (false, codes::BUSY.into())
+    );
+    assert_eq!(
+        (
+            world.directory.known(),
+            world.directory.counters().overflows
+        ),
+        (2, 1)
+    );
     assert_eq!(world.announced("b", &[1, 2]), OK);
 }
 
 #[test]
 fn a_host_speaks_for_itself_only() {
     let mut world = World::of_three();
-    let request = bytes(&OwnershipAnnounce { host: "c", ids: &[5_u64][..] });
+    let request = bytes(&OwnershipAnnounce {
+        host: "c",
+        ids: &[5_u64][..],
+    });
     let (frames, _) = world.serve(Some(B), control_plane::ANNOUNCE_OWNERSHIP, &request);
-    assert!(!trefoil_proto::control_plane::OwnerChangeAck::parse(&frames[0]).unwrap().accepted);
-    assert_eq!((world.owner(5), world.heard.as_slice()), (None, &[Heard::Misbehaved(Some(B))][..]));
+    assert!(
+        !trefoil_proto::control_plane::OwnerChangeAck::parse(&frames[0])
+            .unwrap()
+            .accepted
+    );
+    assert_eq!(
+        (world.owner(5), world.heard.as_slice()),
+        (None, &[Heard::Misbehaved(Some(B))][..])
+    );
     // In this node's own name nobody claims anything.
     world.announced("b", &[6]);
     assert_eq!(world.announced("a", &[6]), (false, "owner=b".into()));
@@ -143,8 +174,14 @@ fn must_7_a_host_takes_all_its_ids_and_its_placement_with_it_and_may_return() {
     world.down(B);
     world.down(B);
     assert_eq!(world.heard.len(), 1_000);
-    assert!(ids.iter().all(|id| world.heard.contains(&Heard::Changed(*id, None))));
-    assert!(ids.iter().all(|id| world.directory.resolve(*id) != Route::Remote(B)));
+    assert!(
+        ids.iter()
+            .all(|id| world.heard.contains(&Heard::Changed(*id, None)))
+    );
+    assert!(
+        ids.iter()
+            .all(|id| world.directory.resolve(*id) != Route::Remote(B))
+    );
     assert_eq!((world.owner(5_000), world.directory.known()), (Some(C), 1));
     // It comes back with nothing and is asked again.
     let fetch = world.up(B, false);
@@ -172,13 +209,19 @@ fn must_8_the_list_holds_exactly_the_ids_owned_here() {
 
 #[test]
 fn must_8_a_list_that_is_too_long_is_refused_whole() {
-    let mut world = World::with(DirectoryConfig { reply_bytes_max: 64, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        reply_bytes_max: 64,
+        ..config("a")
+    });
     for id in 0..100 {
         world.claim(id);
     }
     let (frames, status) = world.serve(None, control_plane::LOCAL_ACTOR_IDS, &[]);
     assert!(frames.is_empty());
-    assert_eq!((status.code, status.message.as_str()), (Code::ResourceExhausted, codes::TOO_LARGE));
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (Code::ResourceExhausted, codes::TOO_LARGE)
+    );
 }
 
 #[test]
@@ -211,7 +254,12 @@ fn must_8_the_wait_is_bounded_and_goes_on_behind() {
     let mut tries = 1;
     while world.directory.resolve(id) == Route::NotReady {
         world.sleep();
-        if world.io.opened.iter().any(|call| call.method == control_plane::LOCAL_ACTOR_IDS) {
+        if world
+            .io
+            .opened
+            .iter()
+            .any(|call| call.method == control_plane::LOCAL_ACTOR_IDS)
+        {
             tries += 1;
             let fetch = world.opened(B, control_plane::LOCAL_ACTOR_IDS);
             world.fail(&fetch);
@@ -232,24 +280,40 @@ fn must_8_a_member_that_leaves_is_not_waited_for() {
     let fetch = world.up(B, false);
     world.down(B);
     assert!(world.directory.is_ready());
-    assert_eq!(world.io.take_end(fetch.stream).map(|status| status.code), Some(Code::Cancelled));
+    assert_eq!(
+        world.io.take_end(fetch.stream).map(|status| status.code),
+        Some(Code::Cancelled)
+    );
     // What still arrives of it is nothing to this node.
     world.list(&fetch, &[1]);
-    assert_eq!((world.directory.known(), world.directory.poll_timeout()), (0, None));
+    assert_eq!(
+        (world.directory.known(), world.directory.poll_timeout()),
+        (0, None)
+    );
 }
 
 #[test]
 fn malformed_calls_are_refused_and_told() {
     let mut world = World::of_three();
-    let methods = [control_plane::ANNOUNCE_OWNERSHIP, control_plane::ANNOUNCE_EXPIRY, control_plane::LOCAL_ACTOR_IDS];
+    let methods = [
+        control_plane::ANNOUNCE_OWNERSHIP,
+        control_plane::ANNOUNCE_EXPIRY,
+        control_plane::LOCAL_ACTOR_IDS,
+    ];
     for (count, method) in (1..).zip(methods) {
         let (frames, status) = world.serve(Some(B), method, &[0x0a, 0xff]);
         assert!(frames.is_empty());
-        assert_eq!((status.code, status.message.as_str()), (Code::InvalidArgument, codes::MALFORMED));
+        assert_eq!(
+            (status.code, status.message.as_str()),
+            (Code::InvalidArgument, codes::MALFORMED)
+        );
         assert_eq!(world.heard, vec![Heard::Misbehaved(Some(B)); count]);
     }
     // A host without a name, and numbers that end too early, change nothing.
-    let nameless = bytes(&OwnershipAnnounce { host: "", ids: &[1_u64][..] });
+    let nameless = bytes(&OwnershipAnnounce {
+        host: "",
+        ids: &[1_u64][..],
+    });
     for request in [&nameless[..], &[0x0a, 1, b'b', 0x12, 3, 1, 2, 0x80]] {
         let (_, status) = world.serve(None, control_plane::ANNOUNCE_OWNERSHIP, request);
         assert_eq!(status.code, Code::InvalidArgument);
@@ -264,7 +328,10 @@ fn a_call_without_a_message_is_refused() {
     let tag = Purpose::TakeClaims.tag(0);
     world.event(stream, tag, StreamIn::HalfClosed);
     let status = world.io.take_end(stream).unwrap();
-    assert_eq!((status.code, status.message.as_str()), (Code::InvalidArgument, codes::NOT_ONE_MESSAGE));
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (Code::InvalidArgument, codes::NOT_ONE_MESSAGE)
+    );
     assert_eq!(world.heard, [Heard::Misbehaved(None)]);
 }
 
@@ -273,15 +340,26 @@ fn other_methods_are_not_served() {
     let mut world = World::new();
     let stream = world.io.accept();
     let header = crate::header::Header::EMPTY;
-    let accepted = StreamIn::Accepted { from: None, method: control_plane::PING, header, deadline: None };
+    let accepted = StreamIn::Accepted {
+        from: None,
+        method: control_plane::PING,
+        header,
+        deadline: None,
+    };
     world.event(stream, Tag::NEW, accepted);
-    assert_eq!(world.io.take_end(stream).map(|status| status.code), Some(Code::Unimplemented));
+    assert_eq!(
+        world.io.take_end(stream).map(|status| status.code),
+        Some(Code::Unimplemented)
+    );
 }
 
 #[test]
 fn no_bytes_make_it_panic() {
     let mut world = World::of_three();
-    let valid = bytes(&OwnershipAnnounce { host: "b", ids: &[1_u64, 300, u64::MAX][..] });
+    let valid = bytes(&OwnershipAnnounce {
+        host: "b",
+        ids: &[1_u64, 300, u64::MAX][..],
+    });
     let mut rng = Rng::new(3);
     for _ in 0..20_000 {
         let mut request = valid.clone();
@@ -304,9 +382,17 @@ fn no_bytes_make_it_panic() {
 
 #[test]
 fn members_beyond_the_bound_are_refused_and_nothing_changes() {
-    let mut world = World::with(DirectoryConfig { peers_max: 1, ..config("a") });
+    let mut world = World::with(DirectoryConfig {
+        peers_max: 1,
+        ..config("a")
+    });
     world.up(B, false);
-    let command = DirectoryCommand::MemberUp { node: C, host: "c", weight: Weight::ONE, legacy: false };
+    let command = DirectoryCommand::MemberUp {
+        node: C,
+        host: "c",
+        weight: Weight::ONE,
+        legacy: false,
+    };
     assert_eq!(world.command(command), Err(DirectoryRefused::TooManyPeers));
     assert!(!world.directory.placement().contains(C.0));
     world.down(B);
@@ -317,7 +403,14 @@ fn members_beyond_the_bound_are_refused_and_nothing_changes() {
 fn this_node_is_no_peer_of_its_own() {
     let mut world = World::new();
     for (node, host) in [(ME, "a"), (B, "a")] {
-        world.command(DirectoryCommand::MemberUp { node, host, weight: Weight::ONE, legacy: false }).unwrap();
+        world
+            .command(DirectoryCommand::MemberUp {
+                node,
+                host,
+                weight: Weight::ONE,
+                legacy: false,
+            })
+            .unwrap();
     }
     assert_eq!(world.directory.placement().len(), 1);
     world.down(ME);

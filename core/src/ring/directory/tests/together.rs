@@ -26,7 +26,11 @@ fn contend(net: &mut Net, claimants: usize, window: Duration) -> BTreeMap<u64, V
         let first = net.rng.below(alive.len() as u64) as usize;
         for k in 0..claimants {
             let after = Duration::from_nanos(net.rng.below(window.as_nanos() as u64 + 1));
-            plan.push((after, alive[(first + k) % alive.len()], id.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            plan.push((
+                after,
+                alive[(first + k) % alive.len()],
+                id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ));
         }
     }
     plan.sort_unstable();
@@ -50,9 +54,16 @@ fn check(net: &Net, claimed: &BTreeMap<u64, Vec<usize>>) -> Result<(), String> {
             return Err(format!("{owner} owns {id} and never claimed it"));
         }
         for node in claimants.iter().filter(|node| net.up[**node]) {
-            let told = net.ours(*node).lost.iter().filter(|(lost, _)| lost == id).count();
+            let told = net
+                .ours(*node)
+                .lost
+                .iter()
+                .filter(|(lost, _)| lost == id)
+                .count();
             if told != usize::from(*node != owner) {
-                return Err(format!("{node} was told {told} times of {id}, owned by {owner}"));
+                return Err(format!(
+                    "{node} was told {told} times of {id}, owned by {owner}"
+                ));
             }
         }
     }
@@ -69,13 +80,21 @@ fn best_9_concurrent_claims_end_in_one_owner_everywhere_and_the_losers_are_told(
                 net.loss_percent = 1;
                 let claimed = contend(&mut net, claimants, LATENCY_MAX * 2);
                 net.pass(allowed());
-                check(&net, &claimed).unwrap_or_else(|error| panic!("n {n}, {claimants} claimants, seed {seed}: {error}"));
-                contested += claimed.values().filter(|claimants| claimants.len() > 1).count();
+                check(&net, &claimed).unwrap_or_else(|error| {
+                    panic!("n {n}, {claimants} claimants, seed {seed}: {error}")
+                });
+                contested += claimed
+                    .values()
+                    .filter(|claimants| claimants.len() > 1)
+                    .count();
                 trials += claimed.len();
             }
         }
     }
-    assert!(contested * 2 > trials, "{contested} of {trials} claims met another");
+    assert!(
+        contested * 2 > trials,
+        "{contested} of {trials} claims met another"
+    );
 }
 
 /// How many of some seeds end with views that differ.
@@ -144,11 +163,14 @@ fn a_late_joiner_learns_everything_and_routes_by_touch_only_then() {
             net.admit(node, 4);
             net.admit(4, node);
         }
-        let free = (1_000..).find(|id| net.ours(4).directory.placement().owner(*id) == Some(0)).unwrap();
+        let free = (1_000..)
+            .find(|id| net.ours(4).directory.placement().owner(*id) == Some(0))
+            .unwrap();
         assert_eq!(net.ours(4).directory.resolve(free), Route::NotReady);
         net.pass(allowed());
         assert_eq!(net.ours(4).directory.resolve(free), Route::Vacant);
-        net.check_views().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        net.check_views()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(net.ours(4).directory.known(), 300);
         // Active ids stay where they are, wherever they are placed now.
         assert!((0..300).all(|id| net.view(4, id) == Some(id as usize % 4)));
@@ -204,7 +226,8 @@ fn churn_comes_to_rest_in_equal_views() {
         }
         // Losses in a row push the next attempt back, so that rest takes longer than one period.
         net.pass(PERIOD * 3);
-        net.check_views().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        net.check_views()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
 

@@ -6,7 +6,9 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use trefoil_proto::control_plane::{ActorIdsReply, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce};
+use trefoil_proto::control_plane::{
+    ActorIdsReply, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce,
+};
 use trefoil_proto::wire::{Decode, Encode};
 
 use super::super::*;
@@ -20,6 +22,7 @@ use crate::time::Duration;
 pub(super) enum Heard {
     Changed(u64, Option<NodeId>),
     Lost(u64, NodeId),
+    Kept(u64),
     Ready(bool),
     Candidate(String),
     Misbehaved(Option<NodeId>),
@@ -39,17 +42,26 @@ pub(super) fn bytes(message: &impl Encode) -> Vec<u8> {
 }
 
 pub(super) fn config(host: &str) -> DirectoryConfig {
-    DirectoryConfig { host: host.into(), seed: 7, ..DirectoryConfig::lan() }
+    DirectoryConfig {
+        host: host.into(),
+        seed: 7,
+        ..DirectoryConfig::lan()
+    }
 }
 
 pub(super) fn placement() -> Placement {
-    Placement::new(PlacementConfig { slots_log2: 10, ..PlacementConfig::default() }).unwrap()
+    Placement::new(PlacementConfig {
+        slots_log2: 10,
+        ..PlacementConfig::default()
+    })
+    .unwrap()
 }
 
 pub(super) fn hear(heard: &mut Vec<Heard>, event: DirectoryEvent<'_>) {
     heard.push(match event {
         DirectoryEvent::Changed { id, owner } => Heard::Changed(id, owner),
         DirectoryEvent::Lost { id, winner } => Heard::Lost(id, winner),
+        DirectoryEvent::Kept { id } => Heard::Kept(id),
         DirectoryEvent::Ready(ready) => Heard::Ready(ready),
         DirectoryEvent::Candidate { host } => Heard::Candidate(host.into()),
         DirectoryEvent::Misbehaved { node, .. } => Heard::Misbehaved(node),
@@ -72,7 +84,12 @@ impl World {
             io.node(name).unwrap();
         }
         let directory = Directory::new(config, placement()).unwrap();
-        Self { directory, io, now: Instant::from_millis(1_000), heard: Vec::new() }
+        Self {
+            directory,
+            io,
+            now: Instant::from_millis(1_000),
+            heard: Vec::new(),
+        }
     }
 
     /// The same, with `b` and `c` admitted and their empty lists fetched.
@@ -86,20 +103,47 @@ impl World {
         world
     }
 
-    pub(super) fn command(&mut self, command: DirectoryCommand<'_>) -> Result<(), DirectoryRefused> {
-        let Self { directory, io, now, heard } = self;
-        directory.handle_command(*now, command, io, &mut |event: DirectoryEvent<'_>| hear(heard, event))
+    pub(super) fn command(
+        &mut self,
+        command: DirectoryCommand<'_>,
+    ) -> Result<(), DirectoryRefused> {
+        let Self {
+            directory,
+            io,
+            now,
+            heard,
+        } = self;
+        directory.handle_command(*now, command, io, &mut |event: DirectoryEvent<'_>| {
+            hear(heard, event)
+        })
     }
 
     pub(super) fn event(&mut self, stream: StreamId, tag: Tag, event: StreamIn<'_>) {
-        let Self { directory, io, now, heard } = self;
-        directory.handle_stream(*now, stream, tag, event, io, &mut |event: DirectoryEvent<'_>| hear(heard, event));
+        let Self {
+            directory,
+            io,
+            now,
+            heard,
+        } = self;
+        directory.handle_stream(
+            *now,
+            stream,
+            tag,
+            event,
+            io,
+            &mut |event: DirectoryEvent<'_>| hear(heard, event),
+        );
     }
 
     /// Admits a node; the request for its ids.
     pub(super) fn up(&mut self, node: NodeId, legacy: bool) -> Opened {
         let host = String::from(self.io.name(node));
-        let command = DirectoryCommand::MemberUp { node, host: &host, weight: Weight::ONE, legacy };
+        let command = DirectoryCommand::MemberUp {
+            node,
+            host: &host,
+            weight: Weight::ONE,
+            legacy,
+        };
         self.command(command).unwrap();
         self.opened(node, control_plane::LOCAL_ACTOR_IDS)
     }
@@ -114,8 +158,14 @@ impl World {
 
     /// The one call of this kind that was opened to `node`.
     pub(super) fn opened(&mut self, node: NodeId, method: MethodId) -> Opened {
-        let at = self.io.opened.iter().position(|call| call.to == node && call.method == method);
-        self.io.opened.remove(at.unwrap_or_else(|| panic!("no call {method:?} to {node:?}: {:?}", self.io.opened)))
+        let at = self
+            .io
+            .opened
+            .iter()
+            .position(|call| call.to == node && call.method == method);
+        self.io.opened.remove(
+            at.unwrap_or_else(|| panic!("no call {method:?} to {node:?}: {:?}", self.io.opened)),
+        )
     }
 
     /// Advances to the next due time.
@@ -125,14 +175,28 @@ impl World {
     }
 
     pub(super) fn tick(&mut self) {
-        let Self { directory, io, now, heard } = self;
-        directory.handle_timeout(*now, io, &mut |event: DirectoryEvent<'_>| hear(heard, event));
-        assert!(directory.poll_timeout().is_none_or(|due| due > *now), "due again at once");
+        let Self {
+            directory,
+            io,
+            now,
+            heard,
+        } = self;
+        directory.handle_timeout(*now, io, &mut |event: DirectoryEvent<'_>| {
+            hear(heard, event)
+        });
+        assert!(
+            directory.poll_timeout().is_none_or(|due| due > *now),
+            "due again at once"
+        );
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.directory.poll_timeout().is_some_and(|due| due <= until) {
+        while self
+            .directory
+            .poll_timeout()
+            .is_some_and(|due| due <= until)
+        {
             self.sleep();
         }
         self.now = until;
@@ -141,7 +205,12 @@ impl World {
     /// Lets time pass until this node calls.
     pub(super) fn sleep_until_called(&mut self, node: NodeId, method: MethodId) {
         for _ in 0..100 {
-            if self.io.opened.iter().any(|call| call.to == node && call.method == method) {
+            if self
+                .io
+                .opened
+                .iter()
+                .any(|call| call.to == node && call.method == method)
+            {
                 return;
             }
             self.sleep();
@@ -150,17 +219,39 @@ impl World {
     }
 
     /// A peer calls; what it is answered, and how the call ended.
-    pub(super) fn serve(&mut self, from: Option<NodeId>, method: MethodId, request: &[u8]) -> (Vec<Vec<u8>>, OwnedStatus) {
+    pub(super) fn serve(
+        &mut self,
+        from: Option<NodeId>,
+        method: MethodId,
+        request: &[u8],
+    ) -> (Vec<Vec<u8>>, OwnedStatus) {
         let stream = self.io.accept();
         let header = crate::header::Header::EMPTY;
-        self.event(stream, Tag::NEW, StreamIn::Accepted { from, method, header, deadline: None });
+        self.event(
+            stream,
+            Tag::NEW,
+            StreamIn::Accepted {
+                from,
+                method,
+                header,
+                deadline: None,
+            },
+        );
         let (adopted, tag) = self.io.adopted.pop().unwrap();
         assert_eq!((adopted, tag.machine()), (stream, MACHINE));
         self.event(stream, tag, StreamIn::Frame(request));
-        (self.io.take_frames(stream), self.io.take_end(stream).unwrap())
+        (
+            self.io.take_frames(stream),
+            self.io.take_end(stream).unwrap(),
+        )
     }
 
-    fn acknowledged(&mut self, from: Option<NodeId>, method: MethodId, request: &[u8]) -> (bool, String) {
+    fn acknowledged(
+        &mut self,
+        from: Option<NodeId>,
+        method: MethodId,
+        request: &[u8],
+    ) -> (bool, String) {
         let (frames, status) = self.serve(from, method, request);
         assert_eq!((frames.len(), status.code), (1, Code::Ok));
         let ack = OwnerChangeAck::parse(&frames[0]).unwrap();
@@ -169,7 +260,10 @@ impl World {
 
     /// `host` claims ids by a call from the node of that name.
     pub(super) fn announced(&mut self, host: &str, ids: &[u64]) -> (bool, String) {
-        let from = ["a", "b", "c"].iter().position(|name| *name == host).map(|at| NodeId(at as u32));
+        let from = ["a", "b", "c"]
+            .iter()
+            .position(|name| *name == host)
+            .map(|at| NodeId(at as u32));
         let request = bytes(&OwnershipAnnounce { host, ids });
         self.acknowledged(from, control_plane::ANNOUNCE_OWNERSHIP, &request)
     }
@@ -216,14 +310,20 @@ impl World {
     }
 
     /// Ids for which `winner` ranks above `loser`.
-    pub(super) fn won_by(&self, winner: NodeId, loser: NodeId) -> impl Iterator<Item = u64> + use<> {
+    pub(super) fn won_by(
+        &self,
+        winner: NodeId,
+        loser: NodeId,
+    ) -> impl Iterator<Item = u64> + use<> {
         let placement = self.directory.placement().clone();
         (1..).filter(move |id| placement.rank(winner.0, *id) > placement.rank(loser.0, *id))
     }
 
     /// An id that is placed on `node`.
     pub(super) fn placed_on(&self, node: NodeId) -> u64 {
-        (1..).find(|id| self.directory.placement().owner(*id) == Some(node.0)).unwrap()
+        (1..)
+            .find(|id| self.directory.placement().owner(*id) == Some(node.0))
+            .unwrap()
     }
 
     pub(super) fn owner(&self, id: u64) -> Option<NodeId> {

@@ -28,7 +28,10 @@ fn settled(n: usize, seed: u64) -> Net {
 fn figures(what: &str, mut times: Vec<u128>) -> (u128, u128) {
     times.sort_unstable();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-    eprintln!("{what}: median {median} ms, worst {worst} ms of {}", times.len());
+    eprintln!(
+        "{what}: median {median} ms, worst {worst} ms of {}",
+        times.len()
+    );
     (median, worst)
 }
 
@@ -37,7 +40,8 @@ fn best_6_cold_start_all_know_all() {
     for (n, bound) in [(3, 1_500), (10, 3_450), (50, 4_200)] {
         let times = (0..5).map(|seed| {
             let mut net = Net::cluster(n, seed);
-            net.until(secs(20), |net| net.agree(&all(n), &all(n))).as_millis()
+            net.until(secs(20), |net| net.agree(&all(n), &all(n)))
+                .as_millis()
         });
         let (_, worst) = figures(&format!("cold start n={n}"), times.collect());
         assert!(worst <= bound, "n={n}: {worst} ms");
@@ -46,25 +50,42 @@ fn best_6_cold_start_all_know_all() {
 
 #[test]
 fn best_6_a_crash_is_known_by_all() {
-    for (n, median_max, worst_max) in [(3, 7_800, 12_300), (10, 8_700, 12_300), (50, 11_100, 16_200)] {
+    for (n, median_max, worst_max) in [
+        (3, 7_800, 12_300),
+        (10, 8_700, 12_300),
+        (50, 11_100, 16_200),
+    ] {
         let times = (0..7).map(|seed| {
             let mut net = settled(n, seed);
             net.crash(n - 1);
             let rest = all(n - 1);
-            let time = net.until(secs(30), |net| net.agree(&rest, &rest)).as_millis();
+            let time = net
+                .until(secs(30), |net| net.agree(&rest, &rest))
+                .as_millis();
             for at in rest {
-                assert!(net.nodes[at].told.iter().any(|(_, told)| *told == Told::Down(host(n - 1), DownReason::Failed)));
+                assert!(
+                    net.nodes[at]
+                        .told
+                        .iter()
+                        .any(|(_, told)| *told == Told::Down(host(n - 1), DownReason::Failed))
+                );
             }
             time
         });
         let (median, worst) = figures(&format!("crash n={n}"), times.collect());
-        assert!(median <= median_max && worst <= worst_max, "n={n}: {median} ms, {worst} ms");
+        assert!(
+            median <= median_max && worst <= worst_max,
+            "n={n}: {median} ms, {worst} ms"
+        );
     }
 }
 
 #[test]
 fn a_refused_connection_may_skip_the_hold() {
-    let config = MembershipConfig { refused_skips_hold: true, ..MembershipConfig::lan() };
+    let config = MembershipConfig {
+        refused_skips_hold: true,
+        ..MembershipConfig::lan()
+    };
     let mut net = Net::new(config, 4);
     for _ in 0..5 {
         net.add(&[0]);
@@ -82,7 +103,8 @@ fn best_6_a_join_is_known_by_all() {
         let times = (0..5).map(|seed| {
             let mut net = settled(n, seed);
             net.add(&[0]);
-            net.until(secs(20), |net| net.agree(&all(n + 1), &all(n + 1))).as_millis()
+            net.until(secs(20), |net| net.agree(&all(n + 1), &all(n + 1)))
+                .as_millis()
         });
         let (_, worst) = figures(&format!("join n={n}"), times.collect());
         assert!(worst <= bound, "n={n}: {worst} ms");
@@ -112,15 +134,25 @@ fn best_8_a_restart_under_the_same_name_is_known_by_all() {
             net.restart(9, &[0]);
             let current = |net: &Net| {
                 (0..9).all(|at| {
-                    net.nodes[at].machine.members().any(|member| member.host == host(9) && member.incarnation == 2)
+                    net.nodes[at]
+                        .machine
+                        .members()
+                        .any(|member| member.host == host(9) && member.incarnation == 2)
                 })
             };
             let time = net.until(secs(20), |net| current(net) && net.agree(&all(n), &all(n)));
             for at in 0..9 {
                 let told = &net.nodes[at].told;
-                let down = told.iter().position(|(_, told)| matches!(told, Told::Down(name, _) if *name == host(9)));
-                let up = told.iter().position(|(_, told)| *told == Told::Up(host(9), 2));
-                assert!(down.unwrap() < up.unwrap(), "the ids of the first start are dropped");
+                let down = told
+                    .iter()
+                    .position(|(_, told)| matches!(told, Told::Down(name, _) if *name == host(9)));
+                let up = told
+                    .iter()
+                    .position(|(_, told)| *told == Told::Up(host(9), 2));
+                assert!(
+                    down.unwrap() < up.unwrap(),
+                    "the ids of the first start are dropped"
+                );
             }
             time.as_millis()
         });
@@ -138,12 +170,23 @@ fn removed_by_a_frozen_host(plant: Option<MembershipPlant>) -> usize {
             }
             // A hold that has begun in the frozen host is what its guard is for.
             net.crash(9);
-            net.until(secs(20), |net| net.nodes[0].told.iter().any(|(_, told)| matches!(told, Told::Suspected(_))));
+            net.until(secs(20), |net| {
+                net.nodes[0]
+                    .told
+                    .iter()
+                    .any(|(_, told)| matches!(told, Told::Suspected(_)))
+            });
             net.restart(9, &[1]);
             net.freeze(0, secs(10));
             net.run(secs(20));
-            assert!(net.agree(&all(10), &all(10)), "the frozen host is a member again");
-            let removed = net.nodes[0].told.iter().filter(|(_, told)| matches!(told, Told::Down(_, DownReason::Failed)));
+            assert!(
+                net.agree(&all(10), &all(10)),
+                "the frozen host is a member again"
+            );
+            let removed = net.nodes[0]
+                .told
+                .iter()
+                .filter(|(_, told)| matches!(told, Told::Down(_, DownReason::Failed)));
             removed.count()
         })
         .sum()
@@ -163,7 +206,10 @@ fn best_7_pauses_of_five_seconds_are_forgiven_by_the_patient() {
     net.until(secs(10), |net| net.agree(&all(12), &all(12)));
     net.loss = 10;
     for round in 0..60 {
-        net.freeze(round * 7 % 12, Duration::from_millis(500 + round as u64 * 4_500 / 60));
+        net.freeze(
+            round * 7 % 12,
+            Duration::from_millis(500 + round as u64 * 4_500 / 60),
+        );
         net.run(secs(8));
     }
     assert_eq!((0..12).map(|at| net.downs(at)).sum::<usize>(), 0);
@@ -202,7 +248,9 @@ fn resurrections(plant: Option<MembershipPlant>) -> usize {
             (0..7)
                 .map(|at| {
                     let told = &net.nodes[at].told;
-                    let ups = told.iter().filter(|(_, told)| matches!(told, Told::Up(name, _) if *name == host(7)));
+                    let ups = told
+                        .iter()
+                        .filter(|(_, told)| matches!(told, Told::Up(name, _) if *name == host(7)));
                     ups.count() - 1
                 })
                 .sum::<usize>()
@@ -213,7 +261,10 @@ fn resurrections(plant: Option<MembershipPlant>) -> usize {
 #[test]
 fn best_8_the_dead_do_not_come_back_by_hearsay() {
     assert_eq!(resurrections(None), 0);
-    assert!(resurrections(Some(MembershipPlant::HearsayResurrects)) > 0, "the test sees the bug");
+    assert!(
+        resurrections(Some(MembershipPlant::HearsayResurrects)) > 0,
+        "the test sees the bug"
+    );
 }
 
 #[test]
@@ -224,12 +275,28 @@ fn decision_8_a_host_that_leaves_is_gone_at_once_and_stays_away() {
     let time = net.until(Duration::from_millis(100), |net| net.agree(&rest, &rest));
     eprintln!("leave: {time:?}");
     net.run(secs(50));
-    assert!(net.agree(&rest, &rest), "it still answers, and is no member");
-    assert_eq!(net.nodes[4].told.iter().filter(|(_, told)| *told == Told::Left).count(), 1);
+    assert!(
+        net.agree(&rest, &rest),
+        "it still answers, and is no member"
+    );
+    assert_eq!(
+        net.nodes[4]
+            .told
+            .iter()
+            .filter(|(_, told)| *told == Told::Left)
+            .count(),
+        1
+    );
     for at in &rest {
         let told = &net.nodes[*at].told;
-        assert!(told.iter().any(|(_, told)| *told == Told::Draining(host(4))));
-        assert!(told.iter().any(|(_, told)| *told == Told::Down(host(4), DownReason::Closed)));
+        assert!(
+            told.iter()
+                .any(|(_, told)| *told == Told::Draining(host(4)))
+        );
+        assert!(
+            told.iter()
+                .any(|(_, told)| *told == Told::Down(host(4), DownReason::Closed))
+        );
     }
     net.crash(4);
     net.restart(4, &[0]);
@@ -243,7 +310,10 @@ fn best_13_a_seed_replays_itself() {
         net.loss = 30;
         net.crash(3);
         net.run(secs(20));
-        net.nodes.iter().flat_map(|node| node.told.clone()).collect::<Vec<_>>()
+        net.nodes
+            .iter()
+            .flat_map(|node| node.told.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(run(), run());
 }

@@ -82,10 +82,25 @@ impl Io for World {
         tag: Tag,
     ) -> Result<StreamId, Full> {
         assert_eq!(class, Class::Control);
-        assert!(deadline.is_some_and(|deadline| deadline > self.now), "every call has a deadline");
-        let peer = self.peers.get(&self.book[to.0 as usize]).copied().unwrap_or(usize::MAX);
+        assert!(
+            deadline.is_some_and(|deadline| deadline > self.now),
+            "every call has a deadline"
+        );
+        let peer = self
+            .peers
+            .get(&self.book[to.0 as usize])
+            .copied()
+            .unwrap_or(usize::MAX);
         let header = header.0.to_vec();
-        Ok(self.insert(Stream { peer, remote: None, method, header, frame: vec![], tag, deadline }))
+        Ok(self.insert(Stream {
+            peer,
+            remote: None,
+            method,
+            header,
+            frame: vec![],
+            tag,
+            deadline,
+        }))
     }
 
     fn adopt(&mut self, stream: StreamId, tag: Tag) {
@@ -146,8 +161,19 @@ pub(super) struct Node {
 enum Event {
     Tick,
     Deadline(StreamId),
-    Request { from: usize, stream: StreamId, method: MethodId, header: Vec<u8>, frame: Vec<u8> },
-    Reply { stream: StreamId, header: Vec<u8>, frame: Vec<u8>, code: Code },
+    Request {
+        from: usize,
+        stream: StreamId,
+        method: MethodId,
+        header: Vec<u8>,
+        frame: Vec<u8>,
+    },
+    Reply {
+        stream: StreamId,
+        header: Vec<u8>,
+        frame: Vec<u8>,
+        code: Code,
+    },
     Refused(StreamId),
 }
 
@@ -198,8 +224,15 @@ fn identity(name: &str, incarnation: u64) -> Vec<u8> {
     let mut buf = [0; 512];
     let mut writer = HeaderWriter::new(&mut buf);
     let boot = incarnation;
-    let identity =
-        Identity { node: name, boot, incarnation, cluster: "c", placement: 0, electorate: 0, features: 0 };
+    let identity = Identity {
+        node: name,
+        boot,
+        incarnation,
+        cluster: "c",
+        placement: 0,
+        electorate: 0,
+        features: 0,
+    };
     identity.write(&mut writer).unwrap();
     writer.finish().0.to_vec()
 }
@@ -303,19 +336,33 @@ impl Net {
     }
 
     pub(super) fn command(&mut self, at: usize, command: MembershipCommand<'_>) {
-        self.with(at, |machine, now, world, up| machine.handle_command(now, command, world, up).unwrap());
+        self.with(at, |machine, now, world, up| {
+            machine.handle_command(now, command, world, up).unwrap()
+        });
     }
 
     fn push(&mut self, at: Instant, node: usize, event: Event) {
         self.sequence += 1;
         let boot = self.nodes[node].boot;
-        self.queue.push(Reverse(Due { at, sequence: self.sequence, node, boot, event }));
+        self.queue.push(Reverse(Due {
+            at,
+            sequence: self.sequence,
+            node,
+            boot,
+            event,
+        }));
     }
 
     fn schedule(&mut self, node: usize) {
-        let due = self.nodes[node].machine.poll_timeout().map(|due| due.max(self.now));
+        let due = self.nodes[node]
+            .machine
+            .poll_timeout()
+            .map(|due| due.max(self.now));
         if let Some(at) = due {
-            if self.nodes[node].tick.is_none_or(|tick| tick > at || tick < self.now) {
+            if self.nodes[node]
+                .tick
+                .is_none_or(|tick| tick > at || tick < self.now)
+            {
                 self.nodes[node].tick = Some(at);
                 self.push(at, node, Event::Tick);
             }
@@ -328,13 +375,23 @@ impl Net {
         run: impl FnOnce(&mut Membership, Instant, &mut World, &mut dyn Events<Membership>) -> R,
     ) -> R {
         let now = self.now;
-        let Node { machine, told, world, .. } = &mut self.nodes[at];
+        let Node {
+            machine,
+            told,
+            world,
+            ..
+        } = &mut self.nodes[at];
         world.now = now;
         let mut news = vec![];
         let mut names = vec![];
         let mut up = |event: MembershipEvent<'_>| {
             let told = match event {
-                MembershipEvent::Up { host, incarnation, node, .. } => {
+                MembershipEvent::Up {
+                    host,
+                    incarnation,
+                    node,
+                    ..
+                } => {
                     names.push((node, host.to_owned()));
                     Told::Up(host.to_owned(), incarnation)
                 }
@@ -350,7 +407,11 @@ impl Net {
         };
         let result = run(machine, now, world, &mut up);
         for (_, told) in &mut news {
-            if let Told::Suspected(name) | Told::Cleared(name) | Told::Draining(name) | Told::Down(name, _) = told {
+            if let Told::Suspected(name)
+            | Told::Cleared(name)
+            | Told::Draining(name)
+            | Told::Down(name, _) = told
+            {
                 *name = world.book[name.parse::<usize>().unwrap()].clone();
             }
         }
@@ -371,25 +432,47 @@ impl Net {
             match out {
                 Out::Call(id) => {
                     let node = &self.nodes[at];
-                    let Some(stream) = node.world.streams.get(&id) else { continue };
+                    let Some(stream) = node.world.streams.get(&id) else {
+                        continue;
+                    };
                     let (peer, method, frame) = (stream.peer, stream.method, stream.frame.clone());
                     let deadline = stream.deadline.unwrap();
                     let header = [&node.identity[..], &stream.header[..]].concat();
                     self.calls += 1;
                     self.push(deadline, at, Event::Deadline(id));
-                    let reachable = peer != usize::MAX && self.nodes[peer].side == self.nodes[at].side;
+                    let reachable =
+                        peer != usize::MAX && self.nodes[peer].side == self.nodes[at].side;
                     if reachable && !self.nodes[peer].alive && self.refuses {
                         self.push(when, at, Event::Refused(id));
                     } else if reachable && self.nodes[peer].alive && !lost {
-                        self.push(when, peer, Event::Request { from: at, stream: id, method, header, frame });
+                        self.push(
+                            when,
+                            peer,
+                            Event::Request {
+                                from: at,
+                                stream: id,
+                                method,
+                                header,
+                                frame,
+                            },
+                        );
                     }
                 }
                 Out::Answer(id, code) => {
-                    let Some(stream) = self.nodes[at].world.streams.remove(&id) else { continue };
-                    let Some(remote) = stream.remote else { continue };
+                    let Some(stream) = self.nodes[at].world.streams.remove(&id) else {
+                        continue;
+                    };
+                    let Some(remote) = stream.remote else {
+                        continue;
+                    };
                     if self.nodes[stream.peer].side == self.nodes[at].side && !lost {
                         let header = self.nodes[at].identity.clone();
-                        let reply = Event::Reply { stream: remote, header, frame: stream.frame, code };
+                        let reply = Event::Reply {
+                            stream: remote,
+                            header,
+                            frame: stream.frame,
+                            code,
+                        };
                         self.push(when, stream.peer, reply);
                     }
                 }
@@ -400,8 +483,14 @@ impl Net {
     /// Runs until `until`.
     pub(super) fn run(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.queue.peek().is_some_and(|Reverse(due)| due.at <= until) {
-            let Some(Reverse(due)) = self.queue.pop() else { return };
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse(due)| due.at <= until)
+        {
+            let Some(Reverse(due)) = self.queue.pop() else {
+                return;
+            };
             self.now = due.at;
             let node = &self.nodes[due.node];
             if !node.alive || node.boot != due.boot {
@@ -421,11 +510,18 @@ impl Net {
         match event {
             Event::Tick => {
                 self.nodes[at].tick = None;
-                if self.nodes[at].machine.poll_timeout().is_some_and(|due| due <= self.now) {
+                if self.nodes[at]
+                    .machine
+                    .poll_timeout()
+                    .is_some_and(|due| due <= self.now)
+                {
                     self.with(at, |machine, now, io, up| {
                         let due = machine.poll_timeout();
                         machine.handle_timeout(now, io, up);
-                        assert!(machine.poll_timeout() > due, "a due time that was not taken");
+                        assert!(
+                            machine.poll_timeout() > due,
+                            "a due time that was not taken"
+                        );
                     });
                 }
                 self.schedule(at);
@@ -435,9 +531,19 @@ impl Net {
                 self.end(at, id, status);
             }
             Event::Refused(id) => {
-                self.end(at, id, Status::new(Code::Unavailable, "").caused_by(Cause::Refused));
+                self.end(
+                    at,
+                    id,
+                    Status::new(Code::Unavailable, "").caused_by(Cause::Refused),
+                );
             }
-            Event::Request { from, stream, method, header, frame } => {
+            Event::Request {
+                from,
+                stream,
+                method,
+                header,
+                frame,
+            } => {
                 let peer = Stream {
                     peer: from,
                     remote: Some(stream),
@@ -452,7 +558,12 @@ impl Net {
                 self.with(at, |machine, now, io, up| {
                     let from = Some(io.node(&name).unwrap());
                     let header = Header(&header);
-                    let accepted = StreamIn::Accepted { from, method, header, deadline: None };
+                    let accepted = StreamIn::Accepted {
+                        from,
+                        method,
+                        header,
+                        deadline: None,
+                    };
                     machine.handle_stream(now, id, Tag::NEW, accepted, io, up);
                     for event in [StreamIn::Frame(&frame), StreamIn::HalfClosed] {
                         if let Some(tag) = io.streams.get(&id).map(|stream| stream.tag) {
@@ -461,14 +572,38 @@ impl Net {
                     }
                 });
             }
-            Event::Reply { stream, header, frame, code } => {
-                let Some(tag) = self.nodes[at].world.streams.remove(&stream).map(|stream| stream.tag) else { return };
+            Event::Reply {
+                stream,
+                header,
+                frame,
+                code,
+            } => {
+                let Some(tag) = self.nodes[at]
+                    .world
+                    .streams
+                    .remove(&stream)
+                    .map(|stream| stream.tag)
+                else {
+                    return;
+                };
                 self.with(at, |machine, now, io, up| {
-                    machine.handle_stream(now, stream, tag, StreamIn::Header(Header(&header)), io, up);
+                    machine.handle_stream(
+                        now,
+                        stream,
+                        tag,
+                        StreamIn::Header(Header(&header)),
+                        io,
+                        up,
+                    );
                     if code == Code::Ok {
                         machine.handle_stream(now, stream, tag, StreamIn::Frame(&frame), io, up);
                     }
-                    let status = Status { code, message: "", details: &[], cause: Cause::Peer };
+                    let status = Status {
+                        code,
+                        message: "",
+                        details: &[],
+                        cause: Cause::Peer,
+                    };
                     machine.handle_stream(now, stream, tag, StreamIn::Ended(status), io, up);
                 });
             }
@@ -487,7 +622,10 @@ impl Net {
     pub(super) fn until(&mut self, limit: Duration, reached: impl Fn(&Self) -> bool) -> Duration {
         let start = self.now;
         while !reached(self) {
-            assert!(self.now.since(start) < limit, "not reached within {limit:?}");
+            assert!(
+                self.now.since(start) < limit,
+                "not reached within {limit:?}"
+            );
             self.run(Duration::from_millis(20));
         }
         self.now.since(start)
@@ -495,17 +633,25 @@ impl Net {
 
     pub(super) fn knows(&self, at: usize, other: usize) -> bool {
         let name = host(other);
-        self.nodes[at].machine.members().any(|member| member.host == name)
+        self.nodes[at]
+            .machine
+            .members()
+            .any(|member| member.host == name)
     }
 
     /// Whether the view of each of `these` is exactly `those`.
     pub(super) fn agree(&self, these: &[usize], those: &[usize]) -> bool {
         these.iter().all(|at| {
-            self.nodes[*at].machine.live() == those.len() && those.iter().all(|other| self.knows(*at, *other))
+            self.nodes[*at].machine.live() == those.len()
+                && those.iter().all(|other| self.knows(*at, *other))
         })
     }
 
     pub(super) fn downs(&self, at: usize) -> usize {
-        self.nodes[at].told.iter().filter(|(_, told)| matches!(told, Told::Down(..))).count()
+        self.nodes[at]
+            .told
+            .iter()
+            .filter(|(_, told)| matches!(told, Told::Down(..)))
+            .count()
     }
 }

@@ -11,7 +11,13 @@ use crate::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn cluster(n: usize, partition: PartitionPolicy, seed: u64) -> Net {
-    let mut net = Net::new(MembershipConfig { partition, ..MembershipConfig::lan() }, seed);
+    let mut net = Net::new(
+        MembershipConfig {
+            partition,
+            ..MembershipConfig::lan()
+        },
+        seed,
+    );
     for _ in 0..n {
         net.add(&[0, 1]);
     }
@@ -23,14 +29,18 @@ fn cluster(n: usize, partition: PartitionPolicy, seed: u64) -> Net {
 }
 
 fn majorities(net: &Net) -> Vec<usize> {
-    (0..net.nodes.len()).filter(|at| net.nodes[*at].machine.has_majority()).collect()
+    (0..net.nodes.len())
+        .filter(|at| net.nodes[*at].machine.has_majority())
+        .collect()
 }
 
 /// Splits into the hosts before `at` and the others; both sides settle.
 fn split(net: &mut Net, at: usize) -> (Vec<usize>, Vec<usize>) {
     let (low, high): (Vec<usize>, Vec<usize>) = (0..net.nodes.len()).partition(|node| *node < at);
     net.cut(|node| u8::from(node >= at));
-    net.until(SECOND * 40, |net| net.agree(&low, &low) && net.agree(&high, &high));
+    net.until(SECOND * 40, |net| {
+        net.agree(&low, &low) && net.agree(&high, &high)
+    });
     (low, high)
 }
 
@@ -75,7 +85,11 @@ fn best_10_keep_both_keeps_both() {
     let mut net = cluster(5, PartitionPolicy::KeepBoth, 9);
     split(&mut net, 2);
     assert_eq!(majorities(&net).len(), 5);
-    assert!(net.nodes.iter().all(|node| node.told.iter().all(|(_, told)| *told != Told::Majority(false))));
+    assert!(net.nodes.iter().all(|node| {
+        node.told
+            .iter()
+            .all(|(_, told)| *told != Told::Majority(false))
+    }));
 }
 
 #[test]
@@ -88,7 +102,11 @@ fn a_majority_may_shrink_and_a_minority_never_turns_into_one() {
     // Of the three that are left, two go on; of five they would not.
     net.crash(4);
     net.run(SECOND * 20);
-    assert_eq!(majorities(&net).len(), 3, "the crashed one has its last word");
+    assert_eq!(
+        majorities(&net).len(),
+        3,
+        "the crashed one has its last word"
+    );
     assert!(net.nodes[2].machine.has_majority() && net.nodes[3].machine.has_majority());
     // A host that comes to the smaller side learns of nobody else, and still holds no majority.
     let late = net.add(&[0]);
@@ -107,10 +125,16 @@ fn a_node_with_seeds_waits_for_one_of_them() {
     let node = net.add(&[1]);
     net.run(SECOND * 30);
     assert!(!net.nodes[node].machine.has_majority());
-    assert_eq!(net.nodes[node].told[0].1, Told::Majority(false), "told at the start");
+    assert_eq!(
+        net.nodes[node].told[0].1,
+        Told::Majority(false),
+        "told at the start"
+    );
     let seed = net.add(&[]);
     assert_eq!(seed, 1);
-    net.until(SECOND * 12, |net| net.agree(&[0, 1], &[0, 1]) && net.nodes[0].machine.has_majority());
+    net.until(SECOND * 12, |net| {
+        net.agree(&[0, 1], &[0, 1]) && net.nodes[0].machine.has_majority()
+    });
 }
 
 #[test]
@@ -129,5 +153,12 @@ fn a_node_without_seeds_is_the_first() {
     net.add(&[]);
     net.run(Duration::from_millis(1));
     assert_eq!(net.nodes[0].told[0].1, Told::Majority(true));
-    assert_eq!(net.nodes[0].machine.members().next().map(|member| member.host.len()), Some(host(0).len()));
+    assert_eq!(
+        net.nodes[0]
+            .machine
+            .members()
+            .next()
+            .map(|member| member.host.len()),
+        Some(host(0).len())
+    );
 }

@@ -55,7 +55,15 @@ pub(super) fn ours(name: &str, incarnation: u64, mark: Option<&str>) -> Vec<u8> 
     let mut buf = [0; 512];
     let mut writer = HeaderWriter::new(&mut buf);
     let (boot, placement, electorate, features) = (1, 0, 0, 0);
-    let identity = Identity { node: name, boot, incarnation, cluster: "c", placement, electorate, features };
+    let identity = Identity {
+        node: name,
+        boot,
+        incarnation,
+        cluster: "c",
+        placement,
+        electorate,
+        features,
+    };
     identity.write(&mut writer).unwrap();
     if let Some(mark) = mark {
         writer.push(mark, b"1").unwrap();
@@ -70,13 +78,22 @@ impl World {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut MembershipConfig)) -> Self {
-        let mut config = MembershipConfig { host: "me:1".into(), ..MembershipConfig::lan() };
+        let mut config = MembershipConfig {
+            host: "me:1".into(),
+            ..MembershipConfig::lan()
+        };
         change(&mut config);
         let mut io = FakeIo::default();
         io.node("me:1").unwrap();
         let machine = Membership::new(config).unwrap();
         let now = Instant::from_millis(1_000);
-        let mut world = Self { machine, io, now, told: Vec::new(), calls: Vec::new() };
+        let mut world = Self {
+            machine,
+            io,
+            now,
+            told: Vec::new(),
+            calls: Vec::new(),
+        };
         world.tick();
         world
     }
@@ -87,14 +104,22 @@ impl World {
 
     fn enter<R>(
         &mut self,
-        run: impl FnOnce(&mut Membership, Instant, &mut FakeIo, &mut dyn crate::machine::Events<Membership>) -> R,
+        run: impl FnOnce(
+            &mut Membership,
+            Instant,
+            &mut FakeIo,
+            &mut dyn crate::machine::Events<Membership>,
+        ) -> R,
     ) -> R {
         let mut raw = Vec::new();
         let mut up = |event: MembershipEvent<'_>| {
             raw.push(match event {
-                MembershipEvent::Up { node, host, incarnation, legacy } => {
-                    (node, Told::Up(host.to_owned(), incarnation, legacy))
-                }
+                MembershipEvent::Up {
+                    node,
+                    host,
+                    incarnation,
+                    legacy,
+                } => (node, Told::Up(host.to_owned(), incarnation, legacy)),
                 MembershipEvent::Suspected { node } => (node, Told::Suspected(String::new())),
                 MembershipEvent::Cleared { node } => (node, Told::Cleared(String::new())),
                 MembershipEvent::Draining { node } => (node, Told::Draining(String::new())),
@@ -106,7 +131,11 @@ impl World {
         };
         let result = run(&mut self.machine, self.now, &mut self.io, &mut up);
         for (node, mut told) in raw {
-            if let Told::Suspected(name) | Told::Cleared(name) | Told::Draining(name) | Told::Down(name, _) = &mut told {
+            if let Told::Suspected(name)
+            | Told::Cleared(name)
+            | Told::Draining(name)
+            | Told::Down(name, _) = &mut told
+            {
                 *name = self.io.name(node).to_owned();
             }
             self.told.push(told);
@@ -125,12 +154,18 @@ impl World {
         while let Some(due) = self.machine.poll_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.tick();
-            assert!(self.machine.poll_timeout().is_none_or(|next| next > due), "nothing was done at a due time");
+            assert!(
+                self.machine.poll_timeout().is_none_or(|next| next > due),
+                "nothing was done at a due time"
+            );
         }
         self.now = until;
     }
 
-    pub(super) fn command(&mut self, command: MembershipCommand<'_>) -> Result<(), MembershipRefused> {
+    pub(super) fn command(
+        &mut self,
+        command: MembershipCommand<'_>,
+    ) -> Result<(), MembershipRefused> {
         self.enter(|machine, now, io, up| machine.handle_command(now, command, io, up))
     }
 
@@ -140,25 +175,57 @@ impl World {
     }
 
     /// A call arrives and has sent its message; its stream and tag.
-    pub(super) fn call(&mut self, from: Option<&str>, method: MethodId, header: &[u8], frame: &[u8]) -> (StreamId, Tag) {
+    pub(super) fn call(
+        &mut self,
+        from: Option<&str>,
+        method: MethodId,
+        header: &[u8],
+        frame: &[u8],
+    ) -> (StreamId, Tag) {
         let stream = self.io.accept();
         let from = from.map(|name| self.node(name));
-        let accepted = StreamIn::Accepted { from, method, header: Header(header), deadline: None };
+        let accepted = StreamIn::Accepted {
+            from,
+            method,
+            header: Header(header),
+            deadline: None,
+        };
         self.event(stream, Tag::NEW, accepted);
-        let tag = self.io.adopted.iter().rev().find(|(s, _)| *s == stream).map_or(Tag::NEW, |(_, tag)| *tag);
+        let tag = self
+            .io
+            .adopted
+            .iter()
+            .rev()
+            .find(|(s, _)| *s == stream)
+            .map_or(Tag::NEW, |(_, tag)| *tag);
         self.event(stream, tag, StreamIn::Frame(frame));
         (stream, tag)
     }
 
     /// A call of one of ours; what it is answered.
-    pub(super) fn called_by(&mut self, name: &str, incarnation: u64, method: MethodId, frame: &[u8]) -> OwnedStatus {
+    pub(super) fn called_by(
+        &mut self,
+        name: &str,
+        incarnation: u64,
+        method: MethodId,
+        frame: &[u8],
+    ) -> OwnedStatus {
         let (stream, _) = self.call(Some(name), method, &ours(name, incarnation, None), frame);
         self.io.take_end(stream).unwrap()
     }
 
-    pub(super) fn negotiate(&mut self, from: Option<&str>, known: &[&str]) -> Result<Vec<String>, OwnedStatus> {
+    pub(super) fn negotiate(
+        &mut self,
+        from: Option<&str>,
+        known: &[&str],
+    ) -> Result<Vec<String>, OwnedStatus> {
         let header = from.map_or(Vec::new(), |name| ours(name, 1, None));
-        let (stream, _) = self.call(from, NEGOTIATE, &header, &encoded(&NegotiateRequest { known_hosts: known }));
+        let (stream, _) = self.call(
+            from,
+            NEGOTIATE,
+            &header,
+            &encoded(&NegotiateRequest { known_hosts: known }),
+        );
         self.hosts_of(stream)
     }
 
@@ -166,14 +233,27 @@ impl World {
     pub(super) fn hosts_of(&mut self, stream: StreamId) -> Result<Vec<String>, OwnedStatus> {
         let end = self.io.take_end(stream).unwrap();
         let frames = self.io.take_frames(stream);
-        let Some(frame) = frames.first() else { return Err(end) };
+        let Some(frame) = frames.first() else {
+            return Err(end);
+        };
         assert_eq!(end.code, Code::Ok);
         let reply = NegotiateReply::parse(frame).unwrap();
-        Ok(reply.hosts.iter().map(|host| host.unwrap().to_owned()).collect())
+        Ok(reply
+            .hosts
+            .iter()
+            .map(|host| host.unwrap().to_owned())
+            .collect())
     }
 
-    pub(super) fn closing(&mut self, from: Option<(&str, u64)>, mark: Option<&str>, host: &str) -> OwnedStatus {
-        let header = from.map_or(Vec::new(), |(name, incarnation)| ours(name, incarnation, mark));
+    pub(super) fn closing(
+        &mut self,
+        from: Option<(&str, u64)>,
+        mark: Option<&str>,
+        host: &str,
+    ) -> OwnedStatus {
+        let header = from.map_or(Vec::new(), |(name, incarnation)| {
+            ours(name, incarnation, mark)
+        });
         let from = from.map(|(name, _)| name);
         let (stream, _) = self.call(from, CLOSING, &header, &encoded(&ClosingNotice { host }));
         self.io.take_end(stream).unwrap()
@@ -182,8 +262,9 @@ impl World {
     /// Takes the open calls of `method` to `name`.
     pub(super) fn take(&mut self, name: &str, method: MethodId) -> Vec<Opened> {
         let node = self.node(name);
-        let (mine, rest) =
-            core::mem::take(&mut self.calls).into_iter().partition(|call| call.to == node && call.method == method);
+        let (mine, rest) = core::mem::take(&mut self.calls)
+            .into_iter()
+            .partition(|call| call.to == node && call.method == method);
         self.calls = rest;
         mine
     }
@@ -196,7 +277,11 @@ impl World {
     pub(super) fn asked_about(&mut self, call: &Opened) -> Vec<String> {
         let frame = self.said(call);
         let request = NegotiateRequest::parse(&frame).unwrap();
-        request.known_hosts.iter().map(|host| host.unwrap().to_owned()).collect()
+        request
+            .known_hosts
+            .iter()
+            .map(|host| host.unwrap().to_owned())
+            .collect()
     }
 
     /// Answers a call: `incarnation` if the peer is one of ours.
@@ -214,7 +299,14 @@ impl World {
     pub(super) fn pong(&mut self, name: &str, incarnation: Option<u64>) -> usize {
         let pings = self.take(name, PING);
         for ping in &pings {
-            self.answer(ping, incarnation, &encoded(&PingReply { host: name, unix_time: 7 }));
+            self.answer(
+                ping,
+                incarnation,
+                &encoded(&PingReply {
+                    host: name,
+                    unix_time: 7,
+                }),
+            );
         }
         pings.len()
     }
@@ -236,8 +328,9 @@ impl World {
     /// Answers the open questions to `name` that are marked as such; how many there were.
     pub(super) fn vote(&mut self, name: &str, hosts: &[&str]) -> usize {
         let asks: Vec<Opened> = self.take(name, NEGOTIATE);
-        let (asks, exchanges): (Vec<Opened>, Vec<Opened>) =
-            asks.into_iter().partition(|call| Header(&call.header).value(crate::identity::PROBE).is_some());
+        let (asks, exchanges): (Vec<Opened>, Vec<Opened>) = asks
+            .into_iter()
+            .partition(|call| Header(&call.header).value(crate::identity::PROBE).is_some());
         self.calls.extend(exchanges);
         for ask in &asks {
             self.answer(ask, Some(1), &encoded(&NegotiateReply { hosts }));
@@ -263,10 +356,18 @@ impl World {
     /// Forgets what happened so far.
     pub(super) fn settle(&mut self) {
         for call in core::mem::take(&mut self.calls) {
-            let hosts: Vec<String> = self.machine.members().map(|member| member.host.to_owned()).collect();
+            let hosts: Vec<String> = self
+                .machine
+                .members()
+                .map(|member| member.host.to_owned())
+                .collect();
             let hosts: Vec<&str> = hosts.iter().map(|host| &**host).collect();
             if call.method == NEGOTIATE {
-                self.answer(&call, Some(1), &encoded(&NegotiateReply { hosts: &hosts[..] }));
+                self.answer(
+                    &call,
+                    Some(1),
+                    &encoded(&NegotiateReply { hosts: &hosts[..] }),
+                );
             }
         }
         self.calls.clear();
