@@ -36,6 +36,11 @@ use crate::table::Table;
 /// Arrivals taken from one stream before the next has its turn.
 const BURST: u32 = 32;
 
+/// Looks in one poll that may find nothing. A runtime that meters its tasks, as tokio does, makes
+/// everything pending and wakes it at once when the share of a task is used up: who does not return
+/// then looks for ever.
+const IDLE_LOOKS: u32 = 64;
+
 /// A link that is dialled or stands.
 struct Link {
     attempt: u64,
@@ -315,14 +320,22 @@ impl<R: Runtime> Transport for Grpc<R> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrival<Bytes>> {
         self.asleep = false;
+        let mut idle = 0;
         loop {
             if let Some((_, arrival)) = self.arrived.pop_front() {
                 return Poll::Ready(arrival);
             }
+            if idle == IDLE_LOOKS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(number) = self.round.pop_front() {
                 match self.look(number) {
                     Some(arrival) => return Poll::Ready(arrival),
-                    None => continue,
+                    None => {
+                        idle += 1;
+                        continue;
+                    }
                 }
             }
             if let Some(news) = self.news.pop_front() {
