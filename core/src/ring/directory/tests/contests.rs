@@ -137,7 +137,11 @@ fn a_list_decides_a_contest_like_a_claim() {
     world.list(&fetch, &[lost, kept]);
     assert_eq!(
         world.heard,
-        [Heard::Lost(lost, B), Heard::Changed(lost, Some(B))]
+        [
+            Heard::Lost(lost, B),
+            Heard::Changed(lost, Some(B)),
+            Heard::Kept(kept)
+        ]
     );
     assert_eq!(world.directory.resolve(kept), Route::Local);
 }

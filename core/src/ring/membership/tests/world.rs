@@ -162,6 +162,26 @@ impl World {
         self.now = until;
     }
 
+    /// Lets time pass while nobody answers: calls end at their deadlines.
+    pub(super) fn silence(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            let deadlines = self.calls.iter().filter_map(|call| call.deadline);
+            let next = deadlines.chain(self.machine.poll_timeout()).min();
+            let next = next.map_or(until, |due| due.min(until));
+            self.pass(next.since(self.now));
+            let (over, rest) = core::mem::take(&mut self.calls)
+                .into_iter()
+                .partition::<Vec<Opened>, _>(|call| {
+                    call.deadline.is_some_and(|due| due <= self.now)
+                });
+            self.calls = rest;
+            for call in over {
+                self.fail(&call, Cause::Deadline);
+            }
+        }
+    }
+
     pub(super) fn command(
         &mut self,
         command: MembershipCommand<'_>,
