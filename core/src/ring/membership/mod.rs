@@ -25,31 +25,32 @@ mod config;
 mod exchange;
 mod hosts;
 mod indirect;
+mod interface;
 mod partition;
 mod probe;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use self::calls::{Call, Calls, Heard, Purpose};
+use self::calls::Calls;
 use self::closing::Leaving;
 pub use self::config::{MembershipConfig, MembershipConfigError};
 use self::hosts::{Check, Hosts, Phase, Slot};
 use self::indirect::Errand;
+pub use self::interface::{
+    DownReason, Member, MembershipCommand, MembershipEvent, MembershipRefused, State,
+};
 pub use self::partition::PartitionPolicy;
+use self::streams::{Accepted, open};
 use crate::addresses::NAME_BYTES_MAX;
-use crate::codes;
-use crate::header::Header;
-use crate::id::{MethodId, NodeId, StreamId, Tag};
-use crate::identity::{DRAIN, Identity, PROBE};
+use crate::id::{NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
-use crate::method::control_plane;
 use crate::rng::Rng;
-use crate::status::{Code, Status};
 use crate::storage::Done;
-use crate::stream::{Class, StreamIn};
+use crate::stream::StreamIn;
 use crate::time::{Duration, Instant, WallClock};
 use crate::timers::Timers;
 
@@ -66,148 +67,6 @@ mod due {
     pub(super) const BOOTSTRAP: u32 = 2;
     pub(super) const LEAVE: u32 = 3;
     pub(super) const FIRST_HOST: u32 = 4;
-}
-
-/// What a membership may be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MembershipCommand<'a> {
-    /// What the clock on the wall says; `Ping` answers carry it. Until it is told they carry 0.
-    Wall(WallClock),
-    /// Says goodbye to all members. [`MembershipEvent::Left`] follows, within `leave_timeout`. From
-    /// then on this node probes nobody and is told of to nobody; it still answers.
-    Leave,
-    /// Looks into a host somebody spoke of: admitted if it answers.
-    Verify {
-        /// Its host string.
-        host: &'a str,
-    },
-    /// A host is dead: dropped at once, and others are told. It comes back by a new start.
-    Down {
-        /// Its host string.
-        host: &'a str,
-    },
-    /// Adds a seed: pinged again for ever while it is no member.
-    Join {
-        /// Its host string.
-        host: &'a str,
-    },
-}
-
-/// Why a membership refuses a command; then nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MembershipRefused {
-    /// The host string is empty or too long.
-    NoHost,
-    /// The host is this node.
-    Own,
-    /// No member of this name is known.
-    Unknown,
-    /// `candidates_max` hosts wait for their answers, or the address book is full.
-    Full,
-    /// This node is leaving.
-    Leaving,
-}
-
-/// Why a member is none any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DownReason {
-    /// It said that it goes.
-    Closed,
-    /// Nobody reaches it.
-    Failed,
-    /// It has been started anew; an `Up` follows. Whatever its process held is gone.
-    Restarted,
-    /// It was declared dead by command.
-    Declared,
-}
-
-/// What a membership tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MembershipEvent<'a> {
-    /// A host is a member. Never told of this node itself.
-    Up {
-        /// Its number.
-        node: NodeId,
-        /// Its host string.
-        host: &'a str,
-        /// Its start, as it counts them; 0 if it does not say.
-        incarnation: u64,
-        /// Whether it speaks the wire without our metadata.
-        legacy: bool,
-    },
-    /// Nobody reaches a member; it is removed after the hold.
-    Suspected {
-        /// Its number.
-        node: NodeId,
-    },
-    /// A suspect is there after all.
-    Cleared {
-        /// Its number.
-        node: NodeId,
-    },
-    /// A member goes in good order; its `Down` follows at once.
-    Draining {
-        /// Its number.
-        node: NodeId,
-    },
-    /// A host is no member any more.
-    Down {
-        /// Its number.
-        node: NodeId,
-        /// Why.
-        reason: DownReason,
-    },
-    /// Whether this side may own anything; told at the start and at every change.
-    Majority(bool),
-    /// This node has said goodbye.
-    Left,
-    /// A caller or peer broke the protocol.
-    Misbehaved {
-        /// Who, if it said so.
-        node: Option<NodeId>,
-        /// What it did.
-        what: &'static str,
-    },
-}
-
-/// What this node thinks of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// It answers.
-    Alive,
-    /// Nobody reaches it.
-    Suspect,
-    /// It is leaving; of this node itself.
-    Draining,
-}
-
-impl State {
-    /// The state in lower case.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Suspect => "suspect",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-/// A member, this node included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member<'a> {
-    /// Its number.
-    pub node: NodeId,
-    /// Its host string.
-    pub host: &'a str,
-    /// What this node thinks of it.
-    pub state: State,
-    /// Its start, as it counts them; 0 if it does not say.
-    pub incarnation: u64,
-    /// Whether it speaks the wire without our metadata.
-    pub legacy: bool,
-    /// How long the last ping that was answered took; none of this node itself.
-    pub round_trip: Option<Duration>,
 }
 
 /// Bugs for the simulator to find.
@@ -259,42 +118,6 @@ struct Lent<'a> {
     now: Instant,
     io: &'a mut dyn Io,
     up: &'a mut dyn Events<Membership>,
-}
-
-/// An accepted stream's tag: all that must be known of the caller when its message arrives.
-#[derive(Clone, Copy)]
-struct Accepted {
-    method: MethodId,
-    caller: Option<NodeId>,
-    /// It asks for a ping, or says that it drains.
-    marked: bool,
-    /// It speaks for a start of its host that is over.
-    stale: bool,
-}
-
-impl Accepted {
-    const FLAG: u64 = 1 << 55;
-
-    fn tag(self) -> Tag {
-        let flag = |set: bool, bit: u32| u64::from(set) << bit;
-        let node = self.caller.map_or(0, |node| u64::from(node.0));
-        let flags = flag(self.caller.is_some(), 54) | flag(self.marked, 53) | flag(self.stale, 52);
-        Tag::new(
-            MACHINE,
-            Self::FLAG | flags | u64::from(self.method.0 & 0xff) << 32 | node,
-        )
-    }
-
-    fn from_tag(tag: Tag) -> Option<Self> {
-        let rest = tag.rest();
-        let flag = |bit: u32| rest >> bit & 1 == 1;
-        (rest & Self::FLAG != 0).then(|| Self {
-            method: MethodId((rest >> 32) as u16 & 0xff),
-            caller: flag(54).then_some(NodeId(rest as u32)),
-            marked: flag(53),
-            stale: flag(52),
-        })
-    }
 }
 
 impl Membership {
@@ -478,137 +301,6 @@ impl Membership {
         lent.up.event(MembershipEvent::Misbehaved { node, what });
     }
 
-    fn accepted(
-        &mut self,
-        stream: StreamId,
-        from: Option<NodeId>,
-        method: MethodId,
-        header: Header<'_>,
-        lent: &mut Lent<'_>,
-    ) {
-        let key = match method {
-            control_plane::NEGOTIATE => Some(PROBE),
-            control_plane::CLOSING => Some(DRAIN),
-            control_plane::PING => None,
-            _ => {
-                return lent
-                    .io
-                    .end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
-            }
-        };
-        let identity = Identity::from_header(header);
-        // A name without an identity, or our own, is no evidence of anybody.
-        let caller = from.filter(|node| *node != OWN && identity.is_some());
-        let incarnation = identity.map_or(0, |identity| identity.incarnation);
-        let known = caller
-            .and_then(|node| self.hosts.by_node(node))
-            .map(|slot| self.hosts.at(slot));
-        let accepted = Accepted {
-            method,
-            caller,
-            marked: key.is_some_and(|key| header.value(key).is_some()),
-            stale: known.is_some_and(|host| incarnation < host.incarnation),
-        };
-        lent.io.adopt(stream, accepted.tag());
-        if let Some(node) = caller.filter(|_| !accepted.stale) {
-            self.called(node, incarnation, method, lent);
-        }
-    }
-
-    /// An event of a stream that was accepted.
-    fn serve(
-        &mut self,
-        stream: StreamId,
-        call: Accepted,
-        event: StreamIn<'_>,
-        lent: &mut Lent<'_>,
-    ) {
-        match event {
-            StreamIn::Frame(bytes) => {
-                if self.drop_errand(stream) {
-                    Self::misbehaved(call.caller, "two messages on a unary call", lent);
-                    return lent.io.end(
-                        stream,
-                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
-                    );
-                }
-                match call.method {
-                    control_plane::PING => self.answer_ping(stream, call, bytes, lent),
-                    control_plane::NEGOTIATE => self.answer_negotiate(stream, call, bytes, lent),
-                    _ => self.answer_closing(stream, call, bytes, lent),
-                }
-            }
-            StreamIn::HalfClosed => {
-                if !self.has_errand(stream) {
-                    lent.io.end(
-                        stream,
-                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
-                    );
-                }
-            }
-            StreamIn::Ended(_) => {
-                self.drop_errand(stream);
-            }
-            StreamIn::Accepted { .. } | StreamIn::Header(_) | StreamIn::Writable => {}
-        }
-    }
-
-    /// An event of a stream that was opened.
-    fn heard(&mut self, stream: StreamId, at: u64, event: StreamIn<'_>, lent: &mut Lent<'_>) {
-        let Some(call) = self.calls.at_mut(at, stream) else {
-            return;
-        };
-        match event {
-            StreamIn::Header(header) => {
-                if let Some(identity) = Identity::from_header(header) {
-                    if identity.node == lent.io.name(call.to) {
-                        call.incarnation = Some(identity.incarnation);
-                    } else {
-                        call.heard = Heard::Bad;
-                        let node = Some(call.to);
-                        Self::misbehaved(node, "answered as another host", lent);
-                    }
-                }
-            }
-            StreamIn::Frame(bytes) => {
-                let call = *call;
-                let heard = match call.heard {
-                    Heard::Nothing => self.answer_heard(call, bytes, lent),
-                    Heard::Good | Heard::Negative | Heard::Bad => Heard::Bad,
-                };
-                if let Some(call) = self.calls.at_mut(at, stream) {
-                    call.heard = heard;
-                }
-            }
-            StreamIn::Ended(status) => {
-                if let Some(call) = self.calls.remove(at, stream) {
-                    self.call_ended(call, status, lent);
-                    self.pump(lent);
-                }
-            }
-            StreamIn::HalfClosed | StreamIn::Writable | StreamIn::Accepted { .. } => {}
-        }
-    }
-
-    fn answer_heard(&mut self, call: Call, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
-        match call.purpose {
-            Purpose::Ping { slot, .. } => self.ping_answer(call, slot, bytes, lent),
-            Purpose::Ask { about, .. } => self.ask_answer(call, about, bytes, lent),
-            Purpose::Exchange => self.exchange_answer(call, bytes, lent),
-            Purpose::Relay | Purpose::Goodbye => Heard::Good,
-        }
-    }
-
-    fn call_ended(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) {
-        match call.purpose {
-            Purpose::Ping { slot, queued } => self.ping_ended(call, slot, queued, status, lent),
-            Purpose::Ask { about, round } => self.ask_ended(call, about, round, status, lent),
-            Purpose::Exchange => self.exchange_ended(call, status, lent),
-            Purpose::Relay => {}
-            Purpose::Goodbye => self.goodbye_ended(lent),
-        }
-    }
-
     fn checked_host(&self, host: &str) -> Result<(), MembershipRefused> {
         if host.is_empty() || host.len() > NAME_BYTES_MAX {
             return Err(MembershipRefused::NoHost);
@@ -727,26 +419,4 @@ impl Machine for Membership {
         };
         Some(due - early)
     }
-}
-
-/// Opens a unary call and sends its message, or does nothing.
-fn open(
-    to: NodeId,
-    method: MethodId,
-    header: Header<'_>,
-    deadline: Instant,
-    at: u32,
-    message: &impl trefoil_proto::wire::Encode,
-    io: &mut dyn Io,
-) -> Option<StreamId> {
-    let tag = Tag::new(MACHINE, u64::from(at));
-    let stream = io
-        .open(to, method, Class::Control, header, Some(deadline), tag)
-        .ok()?;
-    if crate::wire::send(io, stream, message).is_err() {
-        io.end(stream, Status::new(Code::Cancelled, codes::BUSY));
-        return None;
-    }
-    io.half_close(stream);
-    Some(stream)
 }
