@@ -252,7 +252,7 @@ impl Membership {
         host.since = lent.now;
         host.verify_after = lent.now + self.config.verify_interval;
         let node = host.node;
-        self.set_tombstone_timer(slot, reason, lent.now);
+        self.set_tombstone_timer(slot, lent.now);
         lent.up.event(MembershipEvent::Down { node, reason });
         if matches!(reason, DownReason::Failed | DownReason::Declared) {
             self.spread(slot, lent);
@@ -290,8 +290,20 @@ impl Membership {
         }
     }
 
-    /// Failed hosts are tried again, so that a partition heals; hosts that said goodbye are not.
-    fn set_tombstone_timer(&mut self, slot: Slot, reason: DownReason, now: Instant) {
+    /// Failed hosts are tried again, so that a partition heals. So are seeds that went otherwise: one
+    /// that starts anew may find nobody it knows. Others that said goodbye are not.
+    fn is_looked_for(&self, slot: Slot) -> bool {
+        let host = self.hosts.at(slot);
+        match host.phase() {
+            Phase::Dead(DownReason::Failed, _) => true,
+            Phase::Dead(_, Returns::ByNewStart) => host.seed,
+            Phase::Dead(_, Returns::ByAnswer) | Phase::Free | Phase::Candidate | Phase::Live(_) => {
+                false
+            }
+        }
+    }
+
+    fn set_tombstone_timer(&mut self, slot: Slot, now: Instant) {
         let host = self.hosts.at(slot);
         let ends = host.since + self.config.tombstone;
         let ends = if ends > now {
@@ -299,7 +311,7 @@ impl Membership {
         } else {
             now + self.config.tombstone
         };
-        let due = if reason == DownReason::Failed {
+        let due = if self.is_looked_for(slot) {
             let attempts = host.attempts;
             ends.min(now + self.back_off(self.config.verify_interval, attempts))
         } else {
@@ -315,11 +327,11 @@ impl Membership {
         if over && idle && (reason != DownReason::Failed || self.may_forget_failed(lent.now)) {
             return self.forget(slot, lent);
         }
-        if reason == DownReason::Failed {
+        if self.is_looked_for(slot) {
             let host = self.hosts.at_mut(slot);
             host.attempts = host.attempts.saturating_add(1);
             self.verify_gone(slot, lent);
-            self.set_tombstone_timer(slot, reason, lent.now);
+            self.set_tombstone_timer(slot, lent.now);
         } else {
             let wait = if over {
                 self.config.probe_timeout
@@ -365,7 +377,7 @@ impl Membership {
                     Phase::Dead(DownReason::Declared, self.returns(slot)),
                     &mut self.rng,
                 );
-                self.set_tombstone_timer(slot, DownReason::Declared, lent.now);
+                self.set_tombstone_timer(slot, lent.now);
                 if reason == DownReason::Failed {
                     self.changed(lent);
                 }

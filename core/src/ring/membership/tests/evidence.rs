@@ -370,3 +370,18 @@ fn another_cluster_s_answer_is_none() {
     );
     assert!(!world.knows("x:1"), "metadata of another host");
 }
+
+#[test]
+fn a_seed_that_left_is_looked_for_and_comes_back_by_a_new_start() {
+    let mut world = World::with(|config| config.seeds = std::vec!["b:1".into()]);
+    assert_eq!(world.pong("b:1", Some(1)), 1);
+    world.settle();
+    world.closing(Some(("b:1", 1)), None, "b:1");
+    assert!(!world.knows("b:1"));
+    world.pass(Duration::from_secs(4));
+    assert_eq!(world.pong("b:1", Some(1)), 1);
+    assert!(!world.knows("b:1"), "it is still on its way out");
+    world.pass(Duration::from_secs(12));
+    assert!(world.pong("b:1", Some(2)) > 0);
+    assert!(world.knows("b:1"));
+}
