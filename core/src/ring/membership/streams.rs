@@ -1,0 +1,210 @@
+//! Calls in and out: who is served, who is heard.
+
+use super::calls::{Call, Heard, Purpose};
+use super::{Lent, MACHINE, Membership, OWN};
+use crate::codes;
+use crate::header::Header;
+use crate::id::{MethodId, NodeId, StreamId, Tag};
+use crate::identity::{DRAIN, Identity, PROBE};
+use crate::machine::Io;
+use crate::method::control_plane;
+use crate::status::{Code, Status};
+use crate::stream::{Class, StreamIn};
+use crate::time::Instant;
+
+/// An accepted stream's tag: all that must be known of the caller when its message arrives.
+#[derive(Clone, Copy)]
+pub(super) struct Accepted {
+    pub(super) method: MethodId,
+    pub(super) caller: Option<NodeId>,
+    /// It asks for a ping, or says that it drains.
+    pub(super) marked: bool,
+    /// It speaks for a start of its host that is over.
+    pub(super) stale: bool,
+}
+
+impl Accepted {
+    const FLAG: u64 = 1 << 55;
+
+    pub(super) fn tag(self) -> Tag {
+        let flag = |set: bool, bit: u32| u64::from(set) << bit;
+        let node = self.caller.map_or(0, |node| u64::from(node.0));
+        let flags = flag(self.caller.is_some(), 54) | flag(self.marked, 53) | flag(self.stale, 52);
+        Tag::new(
+            MACHINE,
+            Self::FLAG | flags | u64::from(self.method.0 & 0xff) << 32 | node,
+        )
+    }
+
+    pub(super) fn from_tag(tag: Tag) -> Option<Self> {
+        let rest = tag.rest();
+        let flag = |bit: u32| rest >> bit & 1 == 1;
+        (rest & Self::FLAG != 0).then(|| Self {
+            method: MethodId((rest >> 32) as u16 & 0xff),
+            caller: flag(54).then_some(NodeId(rest as u32)),
+            marked: flag(53),
+            stale: flag(52),
+        })
+    }
+}
+
+impl Membership {
+    pub(super) fn accepted(
+        &mut self,
+        stream: StreamId,
+        from: Option<NodeId>,
+        method: MethodId,
+        header: Header<'_>,
+        lent: &mut Lent<'_>,
+    ) {
+        let key = match method {
+            control_plane::NEGOTIATE => Some(PROBE),
+            control_plane::CLOSING => Some(DRAIN),
+            control_plane::PING => None,
+            _ => {
+                return lent
+                    .io
+                    .end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD));
+            }
+        };
+        let identity = Identity::from_header(header);
+        // A name without an identity, or our own, is no evidence of anybody.
+        let caller = from.filter(|node| *node != OWN && identity.is_some());
+        let incarnation = identity.map_or(0, |identity| identity.incarnation);
+        let known = caller
+            .and_then(|node| self.hosts.by_node(node))
+            .map(|slot| self.hosts.at(slot));
+        let accepted = Accepted {
+            method,
+            caller,
+            marked: key.is_some_and(|key| header.value(key).is_some()),
+            stale: known.is_some_and(|host| incarnation < host.incarnation),
+        };
+        lent.io.adopt(stream, accepted.tag());
+        if let Some(node) = caller.filter(|_| !accepted.stale) {
+            self.called(node, incarnation, method, lent);
+        }
+    }
+
+    /// An event of a stream that was accepted.
+    pub(super) fn serve(
+        &mut self,
+        stream: StreamId,
+        call: Accepted,
+        event: StreamIn<'_>,
+        lent: &mut Lent<'_>,
+    ) {
+        match event {
+            StreamIn::Frame(bytes) => {
+                if self.drop_errand(stream) {
+                    Self::misbehaved(call.caller, "two messages on a unary call", lent);
+                    return lent.io.end(
+                        stream,
+                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                    );
+                }
+                match call.method {
+                    control_plane::PING => self.answer_ping(stream, call, bytes, lent),
+                    control_plane::NEGOTIATE => self.answer_negotiate(stream, call, bytes, lent),
+                    _ => self.answer_closing(stream, call, bytes, lent),
+                }
+            }
+            StreamIn::HalfClosed => {
+                if !self.has_errand(stream) {
+                    lent.io.end(
+                        stream,
+                        Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
+                    );
+                }
+            }
+            StreamIn::Ended(_) => {
+                self.drop_errand(stream);
+            }
+            StreamIn::Accepted { .. } | StreamIn::Header(_) | StreamIn::Writable => {}
+        }
+    }
+
+    /// An event of a stream that was opened.
+    pub(super) fn heard(
+        &mut self,
+        stream: StreamId,
+        at: u64,
+        event: StreamIn<'_>,
+        lent: &mut Lent<'_>,
+    ) {
+        let Some(call) = self.calls.at_mut(at, stream) else {
+            return;
+        };
+        match event {
+            StreamIn::Header(header) => {
+                if let Some(identity) = Identity::from_header(header) {
+                    if identity.node == lent.io.name(call.to) {
+                        call.incarnation = Some(identity.incarnation);
+                    } else {
+                        call.heard = Heard::Bad;
+                        let node = Some(call.to);
+                        Self::misbehaved(node, "answered as another host", lent);
+                    }
+                }
+            }
+            StreamIn::Frame(bytes) => {
+                let call = *call;
+                let heard = match call.heard {
+                    Heard::Nothing => self.answer_heard(call, bytes, lent),
+                    Heard::Good | Heard::Negative | Heard::Bad => Heard::Bad,
+                };
+                if let Some(call) = self.calls.at_mut(at, stream) {
+                    call.heard = heard;
+                }
+            }
+            StreamIn::Ended(status) => {
+                if let Some(call) = self.calls.remove(at, stream) {
+                    self.call_ended(call, status, lent);
+                    self.pump(lent);
+                }
+            }
+            StreamIn::HalfClosed | StreamIn::Writable | StreamIn::Accepted { .. } => {}
+        }
+    }
+
+    fn answer_heard(&mut self, call: Call, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
+        match call.purpose {
+            Purpose::Ping { slot, .. } => self.ping_answer(call, slot, bytes, lent),
+            Purpose::Ask { about, .. } => self.ask_answer(call, about, bytes, lent),
+            Purpose::Exchange => self.exchange_answer(call, bytes, lent),
+            Purpose::Relay | Purpose::Goodbye => Heard::Good,
+        }
+    }
+
+    fn call_ended(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) {
+        match call.purpose {
+            Purpose::Ping { slot, queued } => self.ping_ended(call, slot, queued, status, lent),
+            Purpose::Ask { about, round } => self.ask_ended(call, about, round, status, lent),
+            Purpose::Exchange => self.exchange_ended(call, status, lent),
+            Purpose::Relay => {}
+            Purpose::Goodbye => self.goodbye_ended(lent),
+        }
+    }
+}
+
+/// Opens a unary call and sends its message, or does nothing.
+pub(super) fn open(
+    to: NodeId,
+    method: MethodId,
+    header: Header<'_>,
+    deadline: Instant,
+    at: u32,
+    message: &impl trefoil_proto::wire::Encode,
+    io: &mut dyn Io,
+) -> Option<StreamId> {
+    let tag = Tag::new(MACHINE, u64::from(at));
+    let stream = io
+        .open(to, method, Class::Control, header, Some(deadline), tag)
+        .ok()?;
+    if crate::wire::send(io, stream, message).is_err() {
+        io.end(stream, Status::new(Code::Cancelled, codes::BUSY));
+        return None;
+    }
+    io.half_close(stream);
+    Some(stream)
+}
