@@ -48,6 +48,27 @@ pub struct EngineConfig {
     pub seed: u64,
 }
 
+impl EngineConfig {
+    /// A node of this name, in a cluster of this name, started for the first time, with defaults for
+    /// the rest. `boot` is drawn anew at every start.
+    #[must_use]
+    pub fn new(node: &str, cluster: &str, boot: u64) -> Self {
+        Self {
+            node: String::from(node),
+            boot,
+            incarnation: 1,
+            cluster: String::from(cluster),
+            placement: 0,
+            electorate: 0,
+            features: 0,
+            anonymous: false,
+            limits: Limits::default(),
+            links: LinkConfig::default(),
+            seed: boot,
+        }
+    }
+}
+
 /// Room for one header with our identity and a machine's own pairs.
 const HEADER_BYTES: usize = 2_048;
 

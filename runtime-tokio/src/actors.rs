@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
-use trefoil_core::ring::actor::{ActorKind, Job, Outcome, Output, Stage};
+use trefoil_core::ring::actor::{ActorKind, Job, Outcome, Output, Ran, Stage};
 use trefoil_core::ring::actors::Ticket;
 use trefoil_core::ring::placement::hash::fmix64;
 
@@ -21,65 +21,6 @@ pub enum ActorThreads {
     /// On so many threads beside it, each actor always on the same: for code that waits or computes
     /// much. Costs two hand-overs between threads a call.
     Beside(usize),
-}
-
-/// What came of a job, owning its bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Ran {
-    kind: Kind,
-    first: Vec<u8>,
-    second: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Kind {
-    Loaded,
-    Applied,
-    Got,
-    Snapshot,
-    Dropped,
-    #[default]
-    Failed,
-}
-
-impl Ran {
-    fn keep(&mut self, outcome: Outcome<'_>) {
-        self.first.clear();
-        self.second.clear();
-        self.kind = match outcome {
-            Outcome::Loaded => Kind::Loaded,
-            Outcome::Applied { record, reply } => {
-                self.first.extend_from_slice(record);
-                self.second.extend_from_slice(reply);
-                Kind::Applied
-            }
-            Outcome::Got { reply } => {
-                self.first.extend_from_slice(reply);
-                Kind::Got
-            }
-            Outcome::Snapshot { bytes } => {
-                self.first.extend_from_slice(bytes);
-                Kind::Snapshot
-            }
-            Outcome::Dropped => Kind::Dropped,
-            Outcome::Failed => Kind::Failed,
-        };
-    }
-
-    /// As the machine takes it.
-    pub(crate) fn outcome(&self) -> Outcome<'_> {
-        match self.kind {
-            Kind::Loaded => Outcome::Loaded,
-            Kind::Applied => Outcome::Applied {
-                record: &self.first,
-                reply: &self.second,
-            },
-            Kind::Got => Outcome::Got { reply: &self.first },
-            Kind::Snapshot => Outcome::Snapshot { bytes: &self.first },
-            Kind::Dropped => Outcome::Dropped,
-            Kind::Failed => Outcome::Failed,
-        }
-    }
 }
 
 /// A stage whose actors may panic: one that does is forgotten, and its call fails.
@@ -270,7 +211,7 @@ impl<K: ActorKind + Clone + Send + 'static> Performer<K> {
     pub(crate) fn recycle(&mut self, ran: Ran) {
         if let Self::Inline { spare, .. } = self
             && spare.len() < 64
-            && ran.first.capacity() + ran.second.capacity() < 1 << 20
+            && ran.capacity() < 1 << 20
         {
             spare.push(ran);
         }

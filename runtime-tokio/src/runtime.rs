@@ -15,7 +15,7 @@ use trefoil_core::ring::membership::{self, MembershipCommand, MembershipEvent};
 use trefoil_core::ring::node::{Ring, RingCommand, RingEvent, RingRefused};
 use trefoil_core::time::{Duration, Instant, WallClock};
 
-use crate::actors::{Performer, Ran};
+use crate::actors::Performer;
 use crate::alarm::Alarm;
 use crate::calls::Waiting;
 use crate::clock;

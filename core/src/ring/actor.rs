@@ -16,6 +16,7 @@ use trefoil_proto::google::Any;
 use trefoil_proto::wire::{Decode, Encode};
 
 use crate::hash::IdHasher;
+pub use crate::ring::job::{Job, Outcome, Ran};
 
 /// One stateful thing with an id: a cart, a game, a device.
 ///
@@ -101,60 +102,6 @@ impl Reply<'_> {
         self.value.extend_from_slice(value);
         self.said = true;
     }
-}
-
-/// What a stage is asked to do with one actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job<'a> {
-    /// Make it, from a snapshot or anew, replacing one that is there.
-    Load {
-        /// What [`Actor::snapshot`] wrote.
-        snapshot: Option<&'a [u8]>,
-    },
-    /// Apply again what was accepted once.
-    Replay {
-        /// An encoded `ApplyRequest` of accepted messages.
-        request: &'a [u8],
-    },
-    /// Apply what a caller sent.
-    Apply {
-        /// An encoded `ApplyRequest`.
-        request: &'a [u8],
-    },
-    /// Show the state.
-    Get,
-    /// Write a snapshot.
-    Snapshot,
-    /// Forget it.
-    Drop,
-}
-
-/// What came of a [`Job`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome<'a> {
-    /// `Load` and `Replay` went well.
-    Loaded,
-    /// `Apply` went well.
-    Applied {
-        /// An encoded `ApplyRequest` of the accepted messages; empty if there is none.
-        record: &'a [u8],
-        /// An encoded `ApplyResult`: a result for each message in order, and the state afterwards.
-        reply: &'a [u8],
-    },
-    /// `Get` went well.
-    Got {
-        /// An encoded `GetReply`.
-        reply: &'a [u8],
-    },
-    /// `Snapshot` went well.
-    Snapshot {
-        /// What the actor wrote.
-        bytes: &'a [u8],
-    },
-    /// `Drop` went well.
-    Dropped,
-    /// The job could not be done; the actor is forgotten.
-    Failed,
 }
 
 /// Buffers of outcomes, to be reused from job to job: nothing is allocated once they have grown to

@@ -5,6 +5,8 @@ pub mod actors;
 pub mod admin;
 pub mod client;
 pub mod directory;
+mod job;
+pub mod local;
 pub mod membership;
 pub mod node;
 pub mod ownership;

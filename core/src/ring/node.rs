@@ -26,7 +26,7 @@ use crate::id::{NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
 use crate::method::{admin, control_plane};
 use crate::status::{Code, Status};
-use crate::storage::Done;
+use crate::storage::{Done, OwnerId};
 use crate::stream::StreamIn;
 use crate::time::{Instant, earliest};
 
@@ -47,6 +47,32 @@ pub struct RingConfig {
 }
 
 impl RingConfig {
+    /// A node of this name on a local network, that asks `seeds` for its cluster, with defaults for
+    /// the rest. `boot` is drawn anew at every start.
+    #[must_use]
+    pub fn lan(host: &str, seeds: &[&str], boot: u64) -> Self {
+        Self {
+            membership: MembershipConfig {
+                host: String::from(host),
+                seeds: seeds.iter().map(|seed| String::from(*seed)).collect(),
+                seed: boot,
+                ..MembershipConfig::lan()
+            },
+            directory: DirectoryConfig {
+                host: String::from(host),
+                seed: boot,
+                ..DirectoryConfig::lan()
+            },
+            actors: ActorsConfig {
+                owner: OwnerId(boot),
+                seed: boot,
+                ..ActorsConfig::default()
+            },
+            placement: PlacementConfig::default(),
+            weights: Vec::new(),
+        }
+    }
+
     /// The placement settings with the weights taken in.
     #[must_use]
     pub fn placement(&self) -> PlacementConfig {

@@ -1,6 +1,6 @@
 //! Commands and outcomes that own what they hold, as they travel through the world.
 
-use trefoil_core::ring::actor::Outcome;
+use trefoil_core::ring::actor::Ran;
 use trefoil_core::ring::actors::{ActorsCommand, Ticket};
 use trefoil_core::ring::membership::MembershipCommand;
 use trefoil_core::ring::node::RingCommand;
@@ -41,51 +41,6 @@ pub enum Ask {
     Leave,
 }
 
-/// An [`Outcome`] with its bytes.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the names and fields are those of `Outcome`")]
-pub enum Ran {
-    Loaded,
-    Applied { record: Vec<u8>, reply: Vec<u8> },
-    Got { reply: Vec<u8> },
-    Snapshot { bytes: Vec<u8> },
-    Dropped,
-    Failed,
-}
-
-impl Ran {
-    /// A copy of `outcome`.
-    #[must_use]
-    pub fn new(outcome: Outcome<'_>) -> Self {
-        match outcome {
-            Outcome::Loaded => Self::Loaded,
-            Outcome::Applied { record, reply } => Self::Applied {
-                record: record.to_vec(),
-                reply: reply.to_vec(),
-            },
-            Outcome::Got { reply } => Self::Got {
-                reply: reply.to_vec(),
-            },
-            Outcome::Snapshot { bytes } => Self::Snapshot {
-                bytes: bytes.to_vec(),
-            },
-            Outcome::Dropped => Self::Dropped,
-            Outcome::Failed => Self::Failed,
-        }
-    }
-
-    fn lend(&self) -> Outcome<'_> {
-        match self {
-            Self::Loaded => Outcome::Loaded,
-            Self::Applied { record, reply } => Outcome::Applied { record, reply },
-            Self::Got { reply } => Outcome::Got { reply },
-            Self::Snapshot { bytes } => Outcome::Snapshot { bytes },
-            Self::Dropped => Outcome::Dropped,
-            Self::Failed => Outcome::Failed,
-        }
-    }
-}
-
 impl Ask {
     /// The command as the ring takes it.
     #[must_use]
@@ -115,7 +70,7 @@ impl Ask {
             }),
             Self::Ran(ticket, ref ran) => RingCommand::Actors(ActorsCommand::Ran {
                 ticket,
-                outcome: ran.lend(),
+                outcome: ran.outcome(),
             }),
             Self::Release(id) => RingCommand::Actors(ActorsCommand::Release { id }),
             Self::Leave => RingCommand::Leave,

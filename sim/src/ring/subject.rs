@@ -6,7 +6,7 @@ use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::id::NodeId;
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
-use trefoil_core::ring::actor::{Output, Stage};
+use trefoil_core::ring::actor::{Output, Ran, Stage};
 use trefoil_core::ring::actors::{ActorsConfig, ActorsEvent};
 use trefoil_core::ring::directory::{DirectoryConfig, DirectoryEvent};
 use trefoil_core::ring::membership::{MembershipConfig, MembershipEvent, PartitionPolicy};
@@ -15,7 +15,7 @@ use trefoil_core::ring::placement::{PlacementConfig, Structure};
 use trefoil_core::status::Code;
 use trefoil_core::storage::OwnerId;
 
-use super::ask::{Ask, Ran};
+use super::ask::Ask;
 use super::counter::Counters;
 use super::coverage::{self, Coverage};
 use super::faults::Act;
@@ -183,7 +183,7 @@ impl RingSubject {
         let Some(life) = &mut self.lives[node] else {
             return;
         };
-        let ran = Ran::new(life.stage.perform(id, job, &mut life.output));
+        let ran = Ran::from(life.stage.perform(id, job, &mut life.output));
         follow.push((
             self.dice.tail(Duration::from_micros(50)),
             Ask::Ran(ticket, ran),

@@ -41,7 +41,7 @@ pub struct ActorsConfig {
     pub idle_snapshot_records: u32,
     /// An actor nobody calls for so long is let go and its ownership given up.
     pub idle_timeout: Duration,
-    /// Request ids an actor remembers, in memory and in its snapshots, at about 40 and 16 bytes each:
+    /// Request ids an actor remembers, in memory and in its snapshots, at about 70 and 16 bytes each:
     /// more than arrive for one actor while a caller still tries. A request repeated after so
     /// many others is applied again.
     pub dedupe_ids: u32,

@@ -39,6 +39,12 @@ impl Dedupe {
             }
         }
         self.ids.push_back(id);
+        // A table that is less than half full makes room of what was removed in place: once as many
+        // ids are held as may be, nothing is allocated any more.
+        let held = self.known.len() + 1;
+        if held * 2 > self.known.capacity() {
+            self.known.reserve(held * 2);
+        }
         self.known.insert(id);
     }
 

@@ -1,11 +1,11 @@
-//! A transport inside one process: for tests, for proofs, and for nodes that share a thread.
-//!
-//! Each node has a [`Memory`]; a [`Switch`] carries what they wrote to where it belongs. Streams keep
-//! their order, nothing is lost, and once every buffer has been used, nothing is allocated.
+//! A transport inside one process. Each node has a [`Memory`]; a [`Switch`] carries what they wrote to
+//! where it belongs. Streams keep their order, and nothing is lost.
 
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::hash::BuildHasherDefault;
 use core::task::{Context, Poll};
 
@@ -89,8 +89,16 @@ pub struct Memory {
     /// Calls that wait for their stream, and what came for them meanwhile.
     offered: Vec<CallId>,
     early: VecDeque<(CallId, What)>,
-    pool: Vec<Vec<u8>>,
+    pool: Pool,
 }
+
+/// Spent buffers of all nodes of a switch: what one sends, another spends.
+type Pool = Rc<RefCell<Vec<Vec<u8>>>>;
+
+/// Bytes of a buffer that was never used.
+const BUFFER_BYTES: usize = 512;
+/// Buffers made beforehand, at most.
+const BUFFERS: usize = 1_024;
 
 /// The number of a call: who opened it, and as which stream. Slots have 24 bits.
 const fn call_of(port: Port, stream: StreamId) -> CallId {
@@ -103,7 +111,7 @@ const fn caller_of(call: CallId) -> (Port, StreamId) {
 }
 
 impl Memory {
-    fn new(port: Port, streams_max: u32) -> Self {
+    fn new(port: Port, streams_max: u32, pool: Pool) -> Self {
         let capacity = streams_max as usize;
         Self {
             port,
@@ -113,7 +121,7 @@ impl Memory {
             accepted: HashMap::with_capacity_and_hasher(capacity, BuildHasherDefault::default()),
             offered: Vec::with_capacity(capacity),
             early: VecDeque::with_capacity(capacity),
-            pool: Vec::with_capacity(capacity),
+            pool,
         }
     }
 
@@ -158,7 +166,7 @@ impl Memory {
     }
 
     fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.pool.pop().unwrap_or_default();
+        let mut buffer = self.pool.borrow_mut().pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(bytes);
         buffer
@@ -329,8 +337,9 @@ impl Transport for Memory {
     }
 
     fn recycle(&mut self, spent: Vec<u8>) {
-        if self.pool.len() < self.pool.capacity() {
-            self.pool.push(spent);
+        let mut pool = self.pool.borrow_mut();
+        if pool.len() < pool.capacity() {
+            pool.push(spent);
         }
     }
 
@@ -350,8 +359,12 @@ impl Switch {
     /// `nodes_max` hosts; with the node sides in the order of the names.
     #[must_use]
     pub fn new(names: &[&str], streams_max: u32, nodes_max: u32) -> (Self, Vec<Memory>) {
+        let mut buffers = Vec::with_capacity((streams_max as usize).max(BUFFERS));
+        let made = buffers.capacity().min(BUFFERS);
+        buffers.extend((0..made).map(|_| Vec::with_capacity(BUFFER_BYTES)));
+        let pool = Rc::new(RefCell::new(buffers));
         let sides = (0..names.len())
-            .map(|port| Memory::new(port as Port, streams_max))
+            .map(|port| Memory::new(port as Port, streams_max, Rc::clone(&pool)))
             .collect();
         let links = names
             .iter()
