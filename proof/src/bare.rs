@@ -72,17 +72,27 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.shut.load(Ordering::SeqCst) {
             self.open();
-            let _ = writeln!(Out, "FAILED: a request for {} bytes after construction", layout.size());
+            let _ = writeln!(
+                Out,
+                "FAILED: a request for {} bytes after construction",
+                layout.size()
+            );
             leave(3);
         }
         let base = self.bytes.get().cast::<u8>();
         let mut used = self.used.load(Ordering::SeqCst);
         loop {
             let at = (base as usize + used).next_multiple_of(layout.align()) - base as usize;
-            let Some(end) = at.checked_add(layout.size()).filter(|end| *end <= ARENA_BYTES) else {
+            let Some(end) = at
+                .checked_add(layout.size())
+                .filter(|end| *end <= ARENA_BYTES)
+            else {
                 return core::ptr::null_mut();
             };
-            match self.used.compare_exchange(used, end, Ordering::SeqCst, Ordering::SeqCst) {
+            match self
+                .used
+                .compare_exchange(used, end, Ordering::SeqCst, Ordering::SeqCst)
+            {
                 // SAFETY: `at` lies within the arena.
                 Ok(_) => return unsafe { base.add(at) },
                 Err(now) => used = now,
