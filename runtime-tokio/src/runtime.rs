@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::Runtime;
 use trefoil_core::engine::Engine;
 use trefoil_core::machine::Events;
-use trefoil_core::ring::actor::ActorKind;
+use trefoil_core::ring::actor::{ActorKind, Ran};
 use trefoil_core::ring::actors::{ActorsCommand, ActorsEvent, Ticket};
 use trefoil_core::ring::directory::DirectoryEvent;
 use trefoil_core::ring::membership::{self, MembershipCommand, MembershipEvent};
