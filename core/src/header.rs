@@ -23,7 +23,19 @@ impl<'a> Header<'a> {
     /// The first value under `key`.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&'a [u8]> {
-        self.iter().find(|(k, _)| *k == key).map(|(_, v)| v)
+        self.raw()
+            .find(|(k, _)| *k == key.as_bytes())
+            .map(|(_, v)| v)
+    }
+
+    /// The pairs with their keys as bytes: what is only compared need not be looked through first.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (pair, tail) = split_pair(rest)?;
+            rest = tail;
+            Some(pair)
+        })
     }
 
     /// The first value under `key`, if it is text.
@@ -49,14 +61,23 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a str, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (lengths, rest) = self.0.split_at_checked(4)?;
-        let key_len = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
-        let value_len = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
-        let (key, rest) = rest.split_at_checked(key_len)?;
-        let (value, rest) = rest.split_at_checked(value_len)?;
+        let ((key, value), rest) = split_pair(self.0)?;
         self.0 = rest;
         Some((core::str::from_utf8(key).ok()?, value))
     }
+}
+
+/// Key and value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// The first pair and what follows it.
+fn split_pair(run: &[u8]) -> Option<(Pair<'_>, &[u8])> {
+    let (lengths, rest) = run.split_at_checked(4)?;
+    let key_len = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
+    let value_len = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
+    let (key, rest) = rest.split_at_checked(key_len)?;
+    let (value, rest) = rest.split_at_checked(value_len)?;
+    Some(((key, value), rest))
 }
 
 /// Writes a header into a lent buffer.

@@ -74,25 +74,61 @@ pub fn hex(value: u64) -> [u8; 16] {
     core::array::from_fn(|i| b"0123456789abcdef"[(value >> (60 - 4 * i) & 15) as usize])
 }
 
+/// What each byte is worth as a hexadecimal digit; 255 if it is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
 fn unhex(text: &[u8]) -> Option<u64> {
-    (text.len() == 16).then_some(())?;
-    u64::from_str_radix(core::str::from_utf8(text).ok()?, 16).ok()
+    let digits: &[u8; 16] = text.try_into().ok()?;
+    let (mut value, mut worst) = (0, 0);
+    for digit in digits {
+        let worth = HEX_VALUES[usize::from(*digit)];
+        worst |= worth;
+        value = value << 4 | u64::from(worth & 15);
+    }
+    (worst < 16).then_some(value)
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    core::str::from_utf8(value).ok()
 }
 
 impl<'a> Identity<'a> {
     /// The identity a header carries, or `None` if the caller is no node of ours.
     #[must_use]
     pub fn from_header(header: Header<'a>) -> Option<Self> {
-        let node = header.text(NODE).filter(|name| !name.is_empty())?;
-        let number = |key| header.value(key).and_then(unhex);
+        let [mut node, mut boot, mut incarnation, mut cluster] = [None; 4];
+        let [mut placement, mut electorate, mut features] = [None; 3];
+        for (key, value) in header.raw() {
+            let field = match key {
+                key if key == NODE.as_bytes() => &mut node,
+                key if key == BOOT.as_bytes() => &mut boot,
+                key if key == INCARNATION.as_bytes() => &mut incarnation,
+                key if key == CLUSTER.as_bytes() => &mut cluster,
+                key if key == PLACEMENT.as_bytes() => &mut placement,
+                key if key == ELECTORATE.as_bytes() => &mut electorate,
+                key if key == FEATURES.as_bytes() => &mut features,
+                _ => continue,
+            };
+            // The first of a key wins, as everywhere.
+            *field = field.or(Some(value));
+        }
         Some(Self {
-            node,
-            boot: number(BOOT)?,
-            incarnation: header.text(INCARNATION)?.parse().ok()?,
-            cluster: header.text(CLUSTER)?,
-            placement: number(PLACEMENT)?,
-            electorate: number(ELECTORATE).unwrap_or(0),
-            features: number(FEATURES).unwrap_or(0),
+            node: text(node?).filter(|name| !name.is_empty())?,
+            boot: unhex(boot?)?,
+            incarnation: text(incarnation?)?.parse().ok()?,
+            cluster: text(cluster?)?,
+            placement: unhex(placement?)?,
+            electorate: electorate.and_then(unhex).unwrap_or(0),
+            features: features.and_then(unhex).unwrap_or(0),
         })
     }
 
@@ -160,6 +196,20 @@ mod tests {
         let mut w = HeaderWriter::new(&mut buf);
         NODE_A.write(&mut w).unwrap();
         assert_eq!(Identity::from_header(w.finish()), Some(NODE_A));
+    }
+
+    #[test]
+    fn numbers_are_sixteen_digits_and_nothing_else() {
+        assert_eq!(unhex(&hex(u64::MAX - 7)), Some(u64::MAX - 7));
+        assert_eq!(unhex(b"00000000DEADbeef"), Some(0xdead_beef));
+        for wrong in [
+            &b"0000000000000000f"[..],
+            b"+000000000000001",
+            b"000000000000000g",
+            b"",
+        ] {
+            assert_eq!(unhex(wrong), None);
+        }
     }
 
     #[test]
