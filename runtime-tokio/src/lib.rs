@@ -81,3 +81,8 @@ pub use node::{Node, NodeOptions};
 pub use published::{Member, MemberState, View};
 pub use reply::{Applied, Got};
 pub use start::StartError;
+
+/// The examples of the README are compiled, and those without a network are run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
