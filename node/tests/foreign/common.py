@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import time
 
 
 def stubs(protos):
@@ -31,3 +32,11 @@ def check(holds, what):
     if not holds:
         sys.exit(f"FAILED: {what}")
     print(f"ok: {what}", flush=True)
+
+
+def within(seconds, holds, what):
+    """Ends the program if something does not come to hold in time."""
+    end = time.time() + seconds
+    while not (held := holds()) and time.time() < end:
+        time.sleep(0.1)
+    check(held, what)
