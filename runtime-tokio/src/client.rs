@@ -151,8 +151,10 @@ impl Client {
         {
             Ok(bytes) => Applied::new(bytes),
             // An earlier attempt of this very call was applied: its answer is gone, its effect is not.
+            // Nor is that made undone by a state that cannot be had.
             Err(error) if error.stable_code() == Some("TF-R07") => {
-                Ok(Applied::before(&self.get_by(id, deadline).await?))
+                let state = self.get_by(id, deadline).await.map_err(|_| error)?;
+                Ok(Applied::before(&state))
             }
             Err(error) => Err(error),
         }

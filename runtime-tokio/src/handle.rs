@@ -42,7 +42,6 @@ pub(crate) enum Ask {
     Stats {
         caller: oneshot::Sender<Stats>,
     },
-    Stop,
 }
 
 /// What a node counts.
@@ -116,7 +115,8 @@ impl Handle {
         self.published.owner_of(id)
     }
 
-    /// Whether some host has claimed an id. Does not leave the calling thread.
+    /// Whether some host has claimed an id: its actor is held there. A claim shows some milliseconds
+    /// after the call that led to it. Does not leave the calling thread.
     #[must_use]
     pub fn is_claimed(&self, id: u64) -> bool {
         self.published.is_claimed(id)
@@ -149,15 +149,24 @@ impl Handle {
         let request = apply_request(id, messages);
         let deadline = clock::now() + options.timeout;
         let request_id = options.request_id;
-        let bytes = self
+        match self
             .call(|caller| Ask::Apply {
                 request,
                 request_id,
                 deadline,
                 caller,
             })
-            .await?;
-        Applied::new(bytes)
+            .await
+        {
+            Ok(bytes) => Applied::new(bytes),
+            // An earlier attempt of this very call was applied: its answer is gone, its effect is not.
+            // Nor is that made undone by a state that cannot be had.
+            Err(error) if error.stable_code() == Some("TF-R07") => {
+                let state = self.get_by(id, deadline).await.map_err(|_| error)?;
+                Ok(Applied::before(&state))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The state of an actor, wherever it is.
@@ -165,8 +174,12 @@ impl Handle {
     /// # Errors
     /// See [`CallError`]; `TF-R04` if it was never written.
     pub async fn get(&self, id: u64) -> Result<Got, CallError> {
+        self.get_by(id, clock::now() + CallOptions::default().timeout)
+            .await
+    }
+
+    async fn get_by(&self, id: u64, deadline: Instant) -> Result<Got, CallError> {
         let request = get_request(id);
-        let deadline = clock::now() + CallOptions::default().timeout;
         Got::new(
             self.call(|caller| Ask::Get {
                 request,

@@ -2,7 +2,9 @@
 //! caller's runtime.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
@@ -26,7 +28,7 @@ use crate::actors::{ActorThreads, Performer};
 use crate::alarm::Alarm;
 use crate::calls::Waiting;
 use crate::clock;
-use crate::handle::{Ask, Handle};
+use crate::handle::Handle;
 use crate::net::{Tcp, Tokio};
 use crate::published::Published;
 use crate::runtime::NodeRuntime;
@@ -142,6 +144,8 @@ pub struct Node {
     address: SocketAddr,
     server: Server<Tokio>,
     drain_timeout: Duration,
+    /// The driver stops when this is dropped, whatever handles are left and however much they ask.
+    running: Option<oneshot::Sender<()>>,
     stopped: oneshot::Receiver<()>,
     /// `None` where the node runs on the caller's runtime.
     thread: Option<JoinHandle<()>>,
@@ -175,11 +179,16 @@ impl Node {
             handle,
         } = build(options, kind, storage)?;
         let (tell, stopped) = oneshot::channel();
+        let (running, mut dropped) = oneshot::channel();
         let accepting = server.clone();
         tokio::spawn(async move { accepting.listen(Tcp(listener)).await });
         let closing = server.clone();
         tokio::spawn(async move {
-            std::future::poll_fn(|cx| driver.poll(cx)).await;
+            std::future::poll_fn(|cx| match Pin::new(&mut dropped).poll(cx) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => driver.poll(cx),
+            })
+            .await;
             closing.close();
             drop(driver);
             // Nobody may be waiting.
@@ -190,6 +199,7 @@ impl Node {
             address,
             server,
             drain_timeout,
+            running: Some(running),
             stopped,
             thread: None,
         })
@@ -270,7 +280,7 @@ impl Node {
     }
 
     async fn stop(&mut self) {
-        let _ = self.handle.asks.send(Ask::Stop).await;
+        drop(self.running.take());
         let _ = (&mut self.stopped).await;
         if let Some(thread) = self.thread.take() {
             // The thread has nothing left to do but to drop its runtime.

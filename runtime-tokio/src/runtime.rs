@@ -236,7 +236,7 @@ impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
                 return Poll::Pending;
             };
             return Poll::Ready(match ask {
-                None | Some(Ask::Stop) => None,
+                None => None,
                 Some(Ask::Stats { caller }) => {
                     self.stats.push(caller);
                     continue;

@@ -7,6 +7,9 @@ use crate::codes;
 use crate::machine::Full;
 use crate::status::{Code, Status};
 
+/// The owner was lost while it may have applied the call.
+pub(super) const LOST: Status<'_> = Status::new(Code::Unknown, codes::OWNER_LOST);
+
 /// Gives an answer to whoever waits for it.
 fn deliver(origin: Origin, result: Result<&[u8], Status<'_>>, cx: &mut Lent<'_>) {
     match (origin, result) {
@@ -37,6 +40,12 @@ impl Actors {
     fn tell(&mut self, slot: u32, result: Result<(), Status<'_>>, cx: &mut Lent<'_>) {
         self.unlink(slot);
         let call = self.calls.at(slot);
+        // That the second try changed nothing says nothing about the first.
+        let in_doubt = call.doubtful;
+        let result = result.map_err(|status| {
+            let harmless = matches!(status.code, Code::Unavailable | Code::ResourceExhausted);
+            if in_doubt && harmless { LOST } else { status }
+        });
         deliver(call.origin, result.map(|()| call.reply.as_slice()), cx);
         while let Some(follower) = self.calls.at(slot).followers.head() {
             self.unlink(follower);

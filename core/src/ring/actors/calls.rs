@@ -71,6 +71,8 @@ pub(super) struct Call {
     pub(super) exists: bool,
     /// A forwarded call was tried a second time already.
     pub(super) retried: bool,
+    /// An owner was lost with it, and may have applied it.
+    pub(super) doubtful: bool,
     /// How often it was routed again because the actor went elsewhere.
     pub(super) moves: u8,
     /// It came after the drain began.
@@ -288,6 +290,7 @@ impl Call {
             hopped: false,
             exists: false,
             retried: false,
+            doubtful: false,
             moves: 0,
             late: false,
             deadline: None,

@@ -1,5 +1,6 @@
 //! One hop to the owner: the frame goes out as it came, the answer comes back as it is.
 
+use super::answer::LOST;
 use super::calls::{Phase, Side, Verb, tag};
 use super::{Actors, Lent};
 use crate::codes;
@@ -159,7 +160,8 @@ impl Actors {
             Fate::Unsent => (false, Status::new(Code::Unavailable, codes::UNREACHABLE)),
             Fate::Lost => {
                 let repeatable = verb == Verb::Get || self.knows(node);
-                (repeatable, Status::new(Code::Unknown, codes::OWNER_LOST))
+                self.calls.at_mut(slot).doubtful = verb == Verb::Apply;
+                (repeatable, LOST)
             }
         };
         if !again || retried {

@@ -35,6 +35,8 @@ pub(super) struct Call {
     pub(super) replied: bool,
     /// A contact has been asked for the owner since the last failure.
     pub(super) asked: bool,
+    /// An attempt was made of which nobody knows whether it was applied.
+    pub(super) doubtful: bool,
     pub(super) stream: Option<StreamId>,
     phase: Phase,
     to: NodeId,
@@ -89,6 +91,7 @@ impl Calls {
                     reply: Vec::new(),
                     replied: false,
                     asked: false,
+                    doubtful: false,
                     stream: None,
                     phase: Phase::Sleeping,
                     to: NodeId(0),
@@ -105,7 +108,7 @@ impl Calls {
         (entry.call, entry.method, entry.id, entry.fixed) = (call, method, id, fixed);
         (entry.request_id, entry.deadline, entry.attempts) = (request_id, deadline, 0);
         (entry.replied, entry.asked, entry.stream, entry.live) = (false, false, None, true);
-        entry.phase = Phase::Sleeping;
+        (entry.phase, entry.doubtful) = (Phase::Sleeping, false);
         Ok(slot)
     }
 

@@ -158,6 +158,8 @@ enum Class3 {
     Final,
 }
 
+const OUT_OF_TIME: Status<'_> = Status::new(Code::DeadlineExceeded, codes::DEADLINE);
+
 fn class_of(status: &Status<'_>) -> Class3 {
     match status.code {
         Code::Unavailable if matches!(status.cause, Cause::Lost) => Class3::Uncertain,
@@ -359,8 +361,14 @@ impl Client {
     }
 
     fn answer(&mut self, slot: u32, result: Result<(), Status<'_>>, up: &mut dyn Events<Self>) {
-        let (call, attempts) = (self.calls.at(slot).call, self.calls.at(slot).attempts);
-        let result = result.map(|()| self.calls.at(slot).reply.as_slice());
+        let entry = self.calls.at(slot);
+        let (call, attempts) = (entry.call, entry.attempts);
+        let result = match result {
+            Ok(()) => Ok(entry.reply.as_slice()),
+            // That the last attempt changed nothing says nothing about those before it.
+            Err(status) if entry.doubtful && class_of(&status) == Class3::Retry => Err(OUT_OF_TIME),
+            Err(status) => Err(status),
+        };
         up.event(ClientEvent::Answer {
             call,
             attempts,
@@ -415,6 +423,8 @@ impl Client {
                 if status.is_ok() {
                     self.owner_answered(now, slot, io);
                     self.calls.at_mut(slot).reply.clear();
+                } else if status.cause == Cause::Deadline && now >= self.calls.at(slot).deadline {
+                    return self.answer(slot, Err(OUT_OF_TIME), up);
                 } else if status.cause != Cause::Peer {
                     return self.later(
                         now,
@@ -436,7 +446,10 @@ impl Client {
                     };
                     return self.answer(slot, result, up);
                 }
-                self.calls.at_mut(slot).asked = false;
+                let call = self.calls.at_mut(slot);
+                call.asked = false;
+                call.doubtful |=
+                    call.method == control_plane::APPLY && class_of(&status) == Class3::Uncertain;
                 self.later(now, slot, status, up);
             }
             Phase::Sleeping => {}

@@ -265,6 +265,61 @@ fn no_attempt_begins_after_the_deadline() {
 }
 
 #[test]
+fn an_attempt_in_doubt_is_not_made_harmless_by_those_after_it() {
+    for ask_owners in [false, true] {
+        let mut world = World::new(ask_owners);
+        let mut call = world.apply(1);
+        if ask_owners {
+            world.event(&call, ended(Code::Unimplemented, "", Cause::Peer));
+            call = world.opened();
+        }
+        world.event(
+            &call,
+            ended(Code::Unavailable, codes::UNREACHABLE, Cause::Lost),
+        );
+        while world.heard.is_empty() {
+            world.sleep();
+            let call = world.opened();
+            world.event(
+                &call,
+                ended(Code::Unavailable, codes::UNREACHABLE, Cause::Refused),
+            );
+        }
+        assert_eq!(
+            world.heard[0].result,
+            Err((Code::DeadlineExceeded, codes::DEADLINE.into()))
+        );
+        // The slot's next call is not in doubt.
+        world.heard.clear();
+        let call = world.apply(2);
+        world.now = DEADLINE;
+        world.event(
+            &call,
+            ended(Code::Unavailable, codes::UNREACHABLE, Cause::Refused),
+        );
+        assert_eq!(
+            world.heard[0].result,
+            Err((Code::Unavailable, codes::UNREACHABLE.into()))
+        );
+    }
+}
+
+#[test]
+fn a_question_that_takes_all_the_time_there_is_ends_as_late() {
+    let mut world = World::new(true);
+    let question = world.apply(1);
+    world.now = DEADLINE;
+    world.event(
+        &question,
+        ended(Code::DeadlineExceeded, codes::DEADLINE, Cause::Deadline),
+    );
+    assert_eq!(
+        world.heard[0].result,
+        Err((Code::DeadlineExceeded, codes::DEADLINE.into()))
+    );
+}
+
+#[test]
 fn a_plain_call_that_was_sent_is_never_repeated() {
     let mut world = World::new(false);
     let command = ClientCommand::Call {

@@ -217,6 +217,40 @@ fn an_owner_of_ours_lost_during_an_apply_is_tried_once_more_under_the_same_reque
 }
 
 #[test]
+fn a_second_try_that_changes_nothing_leaves_the_outcome_of_the_first_unknown() {
+    let refused = || {
+        let status = Status::new(Code::Unavailable, "TF-C07: refused");
+        StreamIn::Ended(status.caused_by(Cause::Refused))
+    };
+    for second in [
+        None,
+        Some(refused()),
+        Some(said(Code::Unavailable, "TF-R06: draining")),
+        Some(said(Code::ResourceExhausted, "TF-R05: full")),
+    ] {
+        let mut node = remote();
+        node.apply(1, 5, &[1]);
+        let first = node.io.fake.take_opened().remove(0);
+        let mut buf = [0; 512];
+        node.owner(&first, StreamIn::Header(identity(&mut buf)));
+        node.owner(&first, lost());
+        if let Some(second) = second {
+            node.sleep(node.machine.config.retry_delay);
+            let opened = node.io.fake.take_opened().remove(0);
+            node.owner(&opened, second);
+        } else {
+            node.view.otherwise = Route::NoMajority;
+            node.sleep(node.machine.config.retry_delay);
+        }
+        assert_eq!(node.error(1), code("TF-R12", Code::Unknown));
+        // A call after it, in the same slot, is not in doubt.
+        node.view.otherwise = Route::NoMajority;
+        node.apply(2, 5, &[1]);
+        assert_eq!(node.error(2), code("TF-R02", Code::Unavailable));
+    }
+}
+
+#[test]
 fn an_owner_lost_during_a_get_is_tried_once_more() {
     let mut node = remote();
     node.get(1, 5);

@@ -1,0 +1,11 @@
+//! Nodes and clients over real sockets of the loopback, with the embedded store behind them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod actors;
+mod alone;
+mod client;
+mod deadlines;
+mod departures;
+mod harness;
+mod lifecycle;
+mod together;
