@@ -1,6 +1,10 @@
 //! Integration tests of the store: one binary.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests: any other outcome ends them"
+)]
 
 mod crash;
 mod rules;
