@@ -4,5 +4,5 @@
 mod alloc;
 mod report;
 
-pub use alloc::{CountingAllocator, allocations};
-pub use report::{Cost, compare, is_test, report, report_alone, time};
+pub use alloc::{CountingAllocator, allocations, count};
+pub use report::{Cost, compare, is_test, report, report_alone, report_mean, time};

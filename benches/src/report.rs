@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use crate::allocations;
+use crate::{allocations, count};
 
 /// What one operation takes.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,11 @@ pub fn is_test() -> bool {
 /// Runs `round`, which does `operations` operations, `rounds` times; once in a test.
 pub fn time(rounds: u32, operations: u32, mut round: impl FnMut()) -> Cost {
     let mut cost = once(operations, &mut round);
+    count(false);
     for _ in 1..effective(rounds) {
         cost.ns = cost.ns.min(once(operations, &mut round).ns);
     }
+    count(true);
     cost
 }
 
@@ -38,10 +40,12 @@ pub fn compare(
     mut peer: impl FnMut(),
 ) -> (Cost, Cost) {
     let mut costs = (once(operations, &mut ours), once(operations, &mut peer));
+    count(false);
     for _ in 1..effective(rounds) {
         costs.0.ns = costs.0.ns.min(once(operations, &mut ours).ns);
         costs.1.ns = costs.1.ns.min(once(operations, &mut peer).ns);
     }
+    count(true);
     costs
 }
 
@@ -76,6 +80,18 @@ pub fn report_alone(name: &str, ours: Cost) {
         "{name}: ours {:.1} ns, allocations {}",
         ours.ns, ours.allocations
     ));
+}
+
+/// Prints `name: geometric mean X, least Y (of what)` of ratios taken by [`compare`].
+pub fn report_mean(name: &str, ratios: &[(&str, f64)]) {
+    let logs: f64 = ratios.iter().map(|(_, ratio)| ratio.ln()).sum();
+    let mean = (logs / ratios.len() as f64).exp();
+    let least = ratios.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((of, least)) = least {
+        line(format_args!(
+            "{name}: geometric mean {mean:.2}, least {least:.2} ({of})"
+        ));
+    }
 }
 
 fn line(text: core::fmt::Arguments<'_>) {

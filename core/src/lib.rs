@@ -1,8 +1,8 @@
 //! The coordination core of Trefoil: who is a member of a cluster, who owns an id, and how a call
 //! reaches its owner. It speaks real wire protocols and does no IO.
 //!
-//! A [machine](machine) is a value. Four things enter it, each with a `now`: what happened on a
-//! [stream](stream), the outcome of a [storage](storage) operation, a command from above, a due time.
+//! A [machine] is a value. Four things enter it, each with a `now`: what happened on a
+//! [stream], the outcome of a [storage] operation, a command from above, a due time.
 //! It writes its effects into what the caller lends and tells events to whom the caller names. It
 //! reads no clock, draws no random number, starts no task, writes no log line, and once it is
 //! constructed and warm it allocates nothing: a test counts, and a binary without std proves it with

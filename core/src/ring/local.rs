@@ -49,7 +49,7 @@ impl core::error::Error for LocalRingError {}
 pub struct LocalCallError {
     /// Its class.
     pub code: Code,
-    /// What it says; begins with a code of [`codes`](crate::codes).
+    /// What it says; begins with a code of [`codes`].
     pub message: String,
 }
 
