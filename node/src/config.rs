@@ -101,20 +101,20 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("TF-N01: cannot read the configuration {path}: {source}; give its path with --config")]
+    #[error("TF-N01: cannot read the configuration {path}: {reason}; give its path with --config")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is no TOML, or says something unknown.
-    #[error("TF-N02: {path}: {source}")]
+    #[error("TF-N02: {path}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Where and why, with the line.
-        source: Box<toml::de::Error>,
+        reason: Box<toml::de::Error>,
     },
     /// Something is missing.
     #[error(
@@ -146,13 +146,13 @@ impl File {
     /// # Errors
     /// It cannot be read, or says something unknown.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        toml::from_str(&text).map_err(|reason| ConfigError::Malformed {
             path: path.to_owned(),
-            source: Box::new(source),
+            reason: Box::new(reason),
         })
     }
 }
