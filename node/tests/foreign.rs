@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -60,16 +59,11 @@ fn python() -> Option<Python> {
     static TOLD: Once = Once::new();
     let python = std::env::var("TREFOIL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let modules = "import grpc, grpc_tools.protoc, grpc_health.v1, grpc_reflection.v1alpha";
-    let why = match Command::new(&python)
-        .args(["-B", "-c", modules])
-        .stdin(Stdio::null())
-        .output()
-    {
-        Ok(output) if output.status.success() => return Some(Python(python)),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            said.lines().last().unwrap_or("it failed").to_owned()
-        }
+    let mut command = Command::new(&python);
+    command.args(["-B", "-c", modules]);
+    let why = match Running::start(command).map(|running| running.finish(START)) {
+        Ok((Some(code), _)) if code.success() => return Some(Python(python)),
+        Ok((_, said)) => said.lines().last().unwrap_or("it failed").to_owned(),
         Err(error) => error.to_string(),
     };
     assert!(
@@ -113,7 +107,7 @@ impl Cluster {
         let mut cluster = Self {
             hosts: (first..first + NODES).map(address).collect(),
             spare: address(first + NODES),
-            program: Running::start(up),
+            program: Running::start(up).unwrap(),
             folder,
         };
         cluster.wait();
@@ -142,38 +136,37 @@ impl Cluster {
             .arg(here("proto/cart.proto"))
             // What it generates goes when the folder goes.
             .env("TMPDIR", self.folder.path());
-        let mut script = Running::start(script);
-        let code = script.end(RUN);
-        let said = script.output();
-        let passed = code.is_some_and(|code| code.success()) && said.ends_with("PASSED\n");
+        let (code, said) = Running::start(script).unwrap().finish(RUN);
+        let passed =
+            code.is_some_and(|code| code.success()) && said.lines().any(|line| line == "PASSED");
         let ended = self.program.ended();
         if passed && ended.is_none() {
             return;
         }
         let code = code.map_or_else(|| format!("not within {RUN:?}"), |code| code.to_string());
         let ended = ended.map_or_else(|| "running".to_owned(), |code| code.to_string());
-        let mut told = format!("the script ended: {code}\n{said}\n");
-        let _ = write!(told, "the cluster: {ended}\n{}", self.program.output());
-        panic!("{told}");
+        let output = self.program.output();
+        panic!("the script ended: {code}\n{said}\nthe cluster: {ended}\n{output}");
     }
 }
 
 /// Whether a host answers and sees the whole cluster.
 fn whole(host: &str) -> bool {
-    let status = trefoil()
-        .args(["status", "--json", "--timeout", "2", "--at", host])
-        .output()
-        .unwrap();
-    if !status.status.success() {
+    let mut ask = trefoil();
+    ask.args(["status", "--json", "--timeout", "2", "--at", host]);
+    let (code, said) = Running::start(ask).unwrap().finish(START);
+    if !code.is_some_and(|code| code.success()) {
         return false;
     }
-    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    // Among what it logs there is one line of JSON.
+    let json = said.lines().find(|line| line.starts_with('{')).unwrap();
+    let status: Value = serde_json::from_str(json).unwrap();
     let members = status["members"].as_array().unwrap().iter();
     let alive = members.filter(|member| member["state"] == "alive").count();
     status["state"] == "ready" && alive == usize::from(NODES)
 }
 
-/// The program under test, with nothing of the caller's environment that would change it.
+/// The program under test, with nothing of the caller's environment but what is logged.
 fn trefoil() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
     command
@@ -208,43 +201,43 @@ struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    fn start(mut command: Command) -> std::io::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .spawn()?;
         let said = Arc::new(Mutex::new(String::new()));
         let readers = vec![
             read(child.stdout.take().unwrap(), &said),
             read(child.stderr.take().unwrap(), &said),
         ];
-        Self {
+        Ok(Self {
             child,
             said,
             readers,
-        }
+        })
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for the end, and for the rest of the output if it came.
-    fn end(&mut self, within: Duration) -> Option<ExitStatus> {
+    /// Waits for its end. How it ended, if it did in time, and what it said.
+    fn finish(mut self, within: Duration) -> (Option<ExitStatus>, String) {
         let end = Instant::now() + within;
-        while Instant::now() < end {
-            if let Some(code) = self.ended() {
-                // The process leaves no children behind, so its pipes end with it.
-                for reader in self.readers.drain(..) {
-                    reader.join().unwrap();
-                }
-                return Some(code);
-            }
+        let mut code = self.ended();
+        while code.is_none() && Instant::now() < end {
             nap();
+            code = self.ended();
         }
-        None
+        if code.is_some() {
+            // It leaves no children behind, so its pipes end with it.
+            for reader in self.readers.drain(..) {
+                reader.join().unwrap();
+            }
+        }
+        (code, self.output())
     }
 
     fn output(&self) -> String {
@@ -276,5 +269,5 @@ fn read(pipe: impl Read + Send + 'static, said: &Arc<Mutex<String>>) -> JoinHand
 
 #[allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
 fn nap() {
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(50));
 }
