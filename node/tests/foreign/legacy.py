@@ -157,15 +157,15 @@ check(mine and mine.isdisjoint(first), "ours are not its own")
 within(5, lambda: peer.announced >= mine, "claims of ours are announced to it")
 ours, contested = sorted(node.GetLocalActorIds(messages.Empty(), timeout=5).ids)[:2]
 
-# It claims what nobody has, and what the first of ours has: it would never yield, so that one does. The others have
-# refused by then and are not told again: they follow when its turn comes to be asked for its ids.
+# It claims what nobody has, and what the first of ours has: it would never yield, so that one does. The others may
+# have refused by then and are not told again: they ask.
 for i, what in [(5_000_100, "a free id"), (contested, "an id of ours")]:
     peer.ids = [*peer.ids, i]
     peer.owners[i] = own
     claim = messages.OwnershipAnnounce(host=own, ids=[i])
     acks = [stub.AnnounceOwnership(claim, timeout=5) for stub in stubs_of.values()]
     check(acks[0].accepted, f"its claim of {what} is taken")
-    within(45, lambda: reach_us([i]), f"calls for {what} reach it")
+    within(10, lambda: reach_us([i]), f"calls for {what} reach it")
 
 # What it gives up is found as it was left.
 peer.ids = first

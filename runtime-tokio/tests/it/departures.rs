@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use trefoil_core::status::Code;
-use trefoil_runtime_tokio::{ActorThreads, CallOptions, Handle, Remedy};
+use trefoil_runtime_tokio::{CallOptions, Handle};
 
 use crate::harness::{
-    Cluster, SOON, WAITS, add, apply_surely, get_surely, soon, stat, sum_after, sum_of, until,
+    Cluster, SOON, add, apply_surely, get_surely, soon, stat, sum_after, sum_of, until,
 };
 
 /// Adds the id's last byte to each id, through the first node.
@@ -145,27 +144,5 @@ async fn a_request_that_the_former_owner_applied_is_not_applied_again() {
     let again = again.unwrap();
     assert_eq!((again.is_repeated(), sum_after(&again)), (true, 6));
     assert_eq!(sum_of(&get_surely(cluster.handle(0), id).await), 6);
-    cluster.end().await;
-}
-
-#[tokio::test]
-async fn a_call_whose_owner_was_lost_is_never_called_harmless() {
-    let mut cluster = Cluster::of(2).await;
-    let mut options = cluster.options();
-    options.threads = ActorThreads::Beside(1);
-    cluster.add(options).await;
-    cluster.together().await;
-    let caller = cluster.handle(0).clone();
-    let id = cluster.ids_of(2, 1)[0];
-    soon(caller.apply(id, &[add(&[1])])).await.unwrap();
-    let call = tokio::spawn(async move { caller.apply(id, &[WAITS]).await });
-    cluster.kind.actor_waits().await;
-    soon(cluster.nodes.remove(2).kill()).await;
-    // It is tried once more, and then nothing listens there. But the first try was received.
-    let error = soon(call).await.unwrap().unwrap_err();
-    assert_eq!(
-        (error.code, error.stable_code(), error.remedy),
-        (Code::Unknown, Some("TF-R12"), Remedy::Uncertain)
-    );
     cluster.end().await;
 }

@@ -6,6 +6,7 @@ mod alone;
 mod client;
 mod deadlines;
 mod departures;
+mod doubt;
 mod harness;
 mod lifecycle;
 mod together;

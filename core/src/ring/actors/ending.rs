@@ -66,25 +66,15 @@ impl Actors {
         self.conclude(slot, cx);
     }
 
-    /// The actor cannot be had: its callers are told why.
+    /// The actor cannot be had: callers whose messages were not run are told why. Of the others those
+    /// whose records may have been written are told that nobody knows.
     pub(super) fn fail(&mut self, slot: u32, status: Status<'_>, cx: &mut Lent<'_>) {
         self.counters.failed += 1;
         self.retire(slot, true, cx);
-        for phase in [Phase::Held, Phase::Queued] {
-            while let Some(call) = self.first_of(slot, phase) {
-                self.finish(call, Err(status), cx);
-            }
+        while let Some(call) = self.held.at(slot).mailbox.head() {
+            self.finish(call, Err(status), cx);
         }
         self.conclude(slot, cx);
-    }
-
-    fn first_of(&self, slot: u32, phase: Phase) -> Option<u32> {
-        let actor = self.held.at(slot);
-        if phase == Phase::Held {
-            actor.held.head()
-        } else {
-            actor.mailbox.head()
-        }
     }
 
     /// The actor's code failed: its memory goes, what is appended stays, the next call loads it.

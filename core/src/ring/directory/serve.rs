@@ -85,7 +85,7 @@ impl Directory {
         up: &mut dyn Events<Self>,
     ) -> (Option<Host>, bool) {
         let mark = self.fetch_number;
-        let (mut other, mut full) = (None, false);
+        let (mut other, mut full, mut unclear) = (None, false, false);
         for id in ids.iter().map_while(Result::ok) {
             match self.claims.owner(id) {
                 Some(owner) if owner == slot => self.claims.touch(id, mark),
@@ -94,9 +94,16 @@ impl Directory {
                     self.keep(now, id, slot, up);
                     other = other.or(Some(SELF));
                 }
-                Some(owner) => other = other.or(Some(owner)),
+                Some(owner) => {
+                    other = other.or(Some(owner));
+                    unclear = true;
+                }
                 None => full |= self.take_claim(id, slot, up).is_err(),
             }
+        }
+        if unclear && self.peers.at(slot).legacy {
+            // The owner may give way to it in a moment, and a legacy host claims nothing twice.
+            self.ask_soon(now, slot);
         }
         (other, full)
     }

@@ -121,6 +121,24 @@ fn a_legacy_claimant_in_a_list_is_given_way() {
 }
 
 #[test]
+fn a_legacy_claimant_that_was_refused_for_another_is_asked_soon() {
+    let mut world = World::new();
+    for (node, legacy) in [(B, true), (C, false)] {
+        let fetch = world.up(node, legacy);
+        world.list(&fetch, &[]);
+    }
+    world.announced("c", &[1]);
+    assert_eq!(world.announced("b", &[1]), (false, "owner=c".into()));
+    // The owner gives way and says so; the claimant does not repeat what it said.
+    world.expired("c", &[1]);
+    assert_eq!(world.owner(1), None);
+    world.pass(config_interval() / 4);
+    let fetch = world.opened(B, control_plane::LOCAL_ACTOR_IDS);
+    world.list(&fetch, &[1]);
+    assert_eq!(world.owner(1), Some(B));
+}
+
+#[test]
 fn a_list_decides_a_contest_like_a_claim() {
     let mut world = World::new();
     let fetch = world.up(B, false);
