@@ -48,7 +48,8 @@ impl<K: ActorKind> Guarded<K> {
                 id,
                 "an actor panicked; it is forgotten and will be loaded anew"
             );
-            stage.poison(id);
+            // Its destructor may panic too, over the same half-changed state.
+            let _ = catch_unwind(AssertUnwindSafe(|| stage.poison(id)));
             ran.keep(Outcome::Failed);
         }
     }

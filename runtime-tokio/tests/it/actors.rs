@@ -3,7 +3,7 @@
 use trefoil_core::status::Code;
 use trefoil_runtime_tokio::{ActorThreads, CallError, Remedy};
 
-use crate::harness::{Cluster, PANICS, REFUSED, add, soon, stat, sum_after, sum_of};
+use crate::harness::{Cluster, PANICS, REFUSED, STILLBORN, add, soon, stat, sum_after, sum_of};
 
 fn assert_failed(error: &CallError) {
     assert_eq!(
@@ -102,5 +102,17 @@ async fn an_actor_of_which_every_message_was_refused_was_never_written() {
     soon(node.release(7)).await.unwrap();
     let error = soon(node.get(7)).await.unwrap_err();
     assert_eq!(error.stable_code(), Some("TF-R04"));
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn an_actor_that_panics_while_it_is_loaded_fails_its_callers_only() {
+    let cluster = Cluster::of(1).await;
+    let node = cluster.handle(0);
+    for _ in 0..2 {
+        let error = soon(node.apply(STILLBORN, &[add(&[1])])).await;
+        assert_failed(&error.unwrap_err());
+    }
+    soon(node.apply(7, &[add(&[1])])).await.unwrap();
     cluster.end().await;
 }

@@ -7,9 +7,9 @@ use trefoil_core::method::admin;
 use trefoil_core::status::Code;
 use trefoil_proto::admin::StatusReply;
 use trefoil_proto::wire::Decode;
-use trefoil_runtime_tokio::{CallOptions, Client, ClientOptions, Remedy};
+use trefoil_runtime_tokio::{ActorThreads, CallOptions, Client, ClientOptions, Remedy};
 
-use crate::harness::{Cluster, PANICS, add, free_host, soon, stat, sum_after, sum_of};
+use crate::harness::{Cluster, PANICS, WAITS, add, free_host, soon, stat, sum_after, sum_of};
 
 fn client_of(hosts: &[String]) -> Client {
     Client::start(ClientOptions::to(hosts)).unwrap()
@@ -44,17 +44,17 @@ async fn a_client_asks_once_who_owns_an_id_and_then_calls_it_directly() {
 async fn a_client_goes_on_after_the_owner_left() {
     let mut cluster = Cluster::of(3).await;
     let client = client_of(&cluster.hosts());
-    let id = cluster.ids_of(1, 1)[0];
-    soon(client.apply(id, &[add(&[1])])).await.unwrap();
+    let (id, other) = (cluster.ids_of(1, 1)[0], cluster.ids_of(2, 1)[0]);
+    for id in [id, other] {
+        soon(client.apply(id, &[add(&[1])])).await.unwrap();
+    }
     // It still answers, but owns nothing.
     soon(cluster.handle(1).leave()).await.unwrap();
     let applied = soon(client.apply(id, &[add(&[1])])).await.unwrap();
     assert_eq!(sum_after(&applied), 2);
     // It does not answer at all.
-    let id = cluster.ids_of(2, 1)[0];
-    soon(client.apply(id, &[add(&[1])])).await.unwrap();
     soon(cluster.nodes.remove(2).shutdown()).await;
-    let applied = soon(client.apply(id, &[add(&[1])])).await.unwrap();
+    let applied = soon(client.apply(other, &[add(&[1])])).await.unwrap();
     assert_eq!(sum_after(&applied), 2);
     cluster.end().await;
 }
@@ -169,5 +169,58 @@ async fn clones_of_a_client_share_it_and_outlive_each_other() {
     let clone = client.clone();
     drop(client);
     soon(clone.apply(7, &[add(&[1])])).await.unwrap();
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_client_refuses_more_calls_than_it_may_have_in_flight() {
+    let mut cluster = Cluster::of(0).await;
+    let mut options = cluster.options();
+    options.threads = ActorThreads::Beside(1);
+    cluster.add(options).await;
+    cluster.together().await;
+    let mut options = ClientOptions::to(cluster.hosts());
+    options.calls.calls_max = 1;
+    let client = Client::start(options).unwrap();
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.apply(7, &[WAITS]).await }
+    });
+    cluster.kind.actor_waits().await;
+    let error = soon(client.get(8)).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.stable_code(), error.remedy),
+        (Code::ResourceExhausted, Some("TF-C01"), Remedy::Retry)
+    );
+    cluster.kind.open_gate();
+    soon(first).await.unwrap().unwrap();
+    soon(client.apply(8, &[add(&[1])])).await.unwrap();
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused_and_harms_no_other() {
+    let mut cluster = Cluster::of(0).await;
+    for _ in 0..2 {
+        let mut options = cluster.options();
+        options.limits.frame_bytes_max = 100_000;
+        cluster.add(options).await;
+    }
+    cluster.together().await;
+    let large = vec![1; 200_000];
+    let client = client_of(&cluster.hosts()[..1]);
+    for id in [cluster.ids_of(0, 1)[0], cluster.ids_of(1, 1)[0]] {
+        let error = soon(client.apply(id, &[add(&large)])).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.stable_code(), error.remedy),
+            (Code::ResourceExhausted, Some("TF-C05"), Remedy::Final)
+        );
+        let applied = soon(client.apply(id, &[add(&[1])])).await.unwrap();
+        assert_eq!(sum_after(&applied), 1);
+    }
+    // From within, where the message need not travel and where it must.
+    let id = cluster.ids_of(1, 2)[1];
+    let error = soon(cluster.handle(0).apply(id, &[add(&large)])).await;
+    assert_eq!(error.unwrap_err().stable_code(), Some("TF-C05"));
     cluster.end().await;
 }

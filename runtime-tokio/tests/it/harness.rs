@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use trefoil_core::ring::actor::{Actor, ActorKind, Failed, Rejected, Reply};
@@ -42,6 +43,9 @@ pub(crate) const REFUSED: Any<'static> = bare(REFUSE);
 pub(crate) const PANICS: Any<'static> = bare(PANIC);
 /// Keeps the actor's thread until the gate is opened.
 pub(crate) const WAITS: Any<'static> = bare(WAIT);
+
+/// An actor that panics while it is loaded.
+pub(crate) const STILLBORN: u64 = 666;
 
 /// What a test may know of and do to the actors of its nodes.
 #[derive(Clone, Default)]
@@ -84,7 +88,8 @@ pub(crate) struct Sum {
 impl ActorKind for Sums {
     type Actor = Sum;
 
-    fn load(&self, _: u64, snapshot: Option<&[u8]>) -> Result<Sum, Failed> {
+    fn load(&self, id: u64, snapshot: Option<&[u8]>) -> Result<Sum, Failed> {
+        assert_ne!(id, STILLBORN, "as asked");
         self.loads.fetch_add(1, Ordering::SeqCst);
         let sum = match snapshot {
             None => 0,
@@ -121,6 +126,13 @@ impl Actor for Sum {
 
     fn type_url(&self) -> &str {
         "type.googleapis.com/test.Sum"
+    }
+}
+
+impl Drop for Sum {
+    fn drop(&mut self) {
+        // Not while another panic passes through, which would end the process.
+        assert!(self.sum < 1_000_000 || thread::panicking(), "as asked");
     }
 }
 

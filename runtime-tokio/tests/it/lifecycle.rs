@@ -64,6 +64,10 @@ async fn settings_that_do_not_hold_are_refused_by_name() {
         assert!(error.starts_with(code), "{error}");
         assert!(error.contains(why), "{error}");
     }
+    let mut options = ClientOptions::to([host.clone()]);
+    options.limits.nodes_max = 0;
+    let error = Client::start(options).unwrap_err().to_string();
+    assert_eq!(error, "TF-U01: nodes_max must not be zero");
     // What was refused holds on to nothing.
     let node = start(NodeOptions::new(host, "tests")).await.unwrap();
     soon(node.kill()).await;
