@@ -213,6 +213,7 @@ impl Membership {
         host.attempts = 0;
         host.suspect = false;
         host.refused = false;
+        host.abstains = false;
         let (node, incarnation, legacy) = (host.node, host.incarnation, host.legacy);
         lent.up.event(MembershipEvent::Up {
             node,

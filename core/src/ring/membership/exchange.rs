@@ -91,8 +91,9 @@ impl Membership {
             return Heard::Good;
         };
         self.exchange = self.exchange.wrapping_add(1);
-        let mut listed = 0;
+        let (mut listed, mut lists_us) = (0, false);
         for name in reply.hosts.iter().flatten() {
+            lists_us |= *name == *self.config.host;
             if name.is_empty() {
                 Self::misbehaved(Some(call.to), "an empty host in a NegotiateReply", lent);
                 continue;
@@ -109,13 +110,7 @@ impl Membership {
                 listed += 1;
             }
         }
-        let host = self.hosts.at(callee);
-        // A member that answers for itself has a view worth joining; one on the smaller side of a
-        // partition leaves itself out, and a legacy host may call itself otherwise than we do.
-        if !self.joined && (host.legacy || host.mark == self.exchange) {
-            self.joined = true;
-            self.count_majority(lent.now, false, lent.up);
-        }
+        self.vouched(callee, lists_us, lent);
         self.doubt_unlisted(call, callee, listed, lent);
         Heard::Good
     }
@@ -190,11 +185,17 @@ impl Membership {
         self.answer_view(stream, lent);
     }
 
-    /// All healthy hosts. A node that leaves, or lost the majority, is not one.
+    /// All healthy hosts. A node that leaves, or lost the majority, is not one; a node that has not
+    /// joined yet speaks for nobody else.
     fn answer_view(&self, stream: StreamId, lent: &mut Lent<'_>) {
         let healthy = self.leaving.is_none() && !self.is_minority();
         let own = healthy.then_some(&*self.config.host);
-        let others = self.hosts.members().iter().map(|slot| self.hosts.at(*slot));
+        let members = if self.joined {
+            self.hosts.members()
+        } else {
+            &[]
+        };
+        let others = members.iter().map(|slot| self.hosts.at(*slot));
         let others = others
             .filter(|host| host.is_healthy())
             .map(|host| &*host.name);

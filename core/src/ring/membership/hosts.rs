@@ -98,6 +98,8 @@ pub(super) struct Host {
     pub(super) refused: bool,
     /// It counts when the majority is counted.
     pub(super) counts: bool,
+    /// It left itself out of its last answer: it lost the majority, or leaves.
+    pub(super) abstains: bool,
     /// A ping is on its way. The place is not given away meanwhile.
     pub(super) pinging: bool,
     /// It waits for a ping.
@@ -129,6 +131,7 @@ impl Host {
             suspect: false,
             refused: false,
             counts: false,
+            abstains: false,
             pinging: false,
             queued: false,
             attempts: 0,
@@ -199,6 +202,20 @@ impl Hosts {
             let slot = self.order[at];
             self.at_mut(slot).counts = true;
         }
+    }
+
+    /// Members that the exchange of this mark listed count from now on.
+    pub(super) fn count_marked(&mut self, mark: u32) {
+        for at in 0..self.order.len() {
+            let slot = self.order[at];
+            let host = self.at_mut(slot);
+            host.counts |= host.mark == mark;
+        }
+    }
+
+    /// The members.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Host> {
+        self.order.iter().map(|slot| self.at(*slot))
     }
 
     /// How many places there are.

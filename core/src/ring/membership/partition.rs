@@ -2,14 +2,15 @@
 //!
 //! A side is counted against everybody it knew: its members and the hosts it removed because they
 //! failed. Hosts that said goodbye or were declared dead do not count, nor do hosts that came while
-//! the majority was lost. A host that is suspected still counts as a member. So two sides never both
+//! the majority was lost, until a member that holds it vouches for them. A host that is suspected still counts as a member. So two sides never both
 //! hold the majority of one and the same set of hosts; they may for about a hold, while one of them
 //! still waits for suspects, and that is covered by the journals' fences, not here.
 //!
 //! Where the larger part of a cluster is lost for good, the rest gets the majority back when the lost
 //! hosts are declared dead.
 
-use super::{Membership, MembershipEvent};
+use super::hosts::Slot;
+use super::{Lent, Membership, MembershipEvent};
 use crate::machine::Events;
 use crate::time::Instant;
 
@@ -76,6 +77,29 @@ impl Membership {
     /// Whether this node held the majority once and lost it. Such a node does not vouch for itself.
     pub(super) const fn is_minority(&self) -> bool {
         self.joined && !self.majority
+    }
+
+    /// A member answered an exchange, and the hosts it listed are marked. One that has the majority
+    /// lists itself and whoever asks; one that lost it leaves itself out; one that has not joined lists
+    /// itself alone; a legacy host knows none of this.
+    pub(super) fn vouched(&mut self, callee: Slot, lists_us: bool, lent: &mut Lent<'_>) {
+        let mark = self.exchange;
+        let host = self.hosts.at_mut(callee);
+        let (legacy, for_itself) = (host.legacy, host.mark == mark);
+        host.abstains = !legacy && !for_itself;
+        let is_of_majority = !legacy && for_itself && lists_us;
+        if !self.joined {
+            // Those that start together begin together, unless somebody there has lost a cluster.
+            self.joined = legacy
+                || is_of_majority
+                || (for_itself && !self.hosts.live().any(|host| host.abstains));
+        } else if self.is_minority() && is_of_majority {
+            // Back on the larger side, which counts this node among its own: so do those it lists.
+            self.hosts.count_marked(mark);
+        } else {
+            return;
+        }
+        self.count_majority(lent.now, false, lent.up);
     }
 
     /// Whether hosts that failed may be forgotten by now.
