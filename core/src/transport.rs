@@ -136,7 +136,8 @@ pub trait Transport {
         timeout: Option<Duration>,
     );
 
-    /// See [`Io::frame`](crate::machine::Io::frame).
+    /// See [`Io::frame`](crate::machine::Io::frame). A stream whose end is still to be told takes
+    /// frames for nothing.
     ///
     /// # Errors
     /// [`Full`] if the stream is over or has no room.

@@ -75,6 +75,8 @@ pub struct Grpc<R: Runtime> {
     arrived: VecDeque<(LinkId, Arrival<Bytes>)>,
     /// Slots to be flushed.
     dirty: Vec<u32>,
+    /// Takes frames of streams that are over.
+    void: Vec<u8>,
     /// Whether the last poll found nothing: then the driver may be asleep.
     asleep: bool,
 }
@@ -139,6 +141,7 @@ impl<R: Runtime> Grpc<R> {
             news: VecDeque::new(),
             arrived: VecDeque::new(),
             dirty: Vec::new(),
+            void: Vec::new(),
             asleep: false,
         })
     }
@@ -263,6 +266,14 @@ impl<R: Runtime> Grpc<R> {
             self.next_round.push_back(number);
             self.stir();
         }
+    }
+
+    /// Whether the end of a stream is queued. Linear in what is queued, which is nothing but while links
+    /// come and go.
+    fn is_end_queued(&self, stream: StreamId) -> bool {
+        self.arrived.iter().any(
+            |(_, arrival)| matches!(arrival, Arrival::Ended { stream: of, .. } if *of == stream),
+        )
     }
 
     /// There is something to do; a driver that sleeps does not know.
@@ -475,7 +486,18 @@ impl<R: Runtime> Transport for Grpc<R> {
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
         self.touch(stream);
         let bounds = self.bounds;
-        self.table.stream(stream).ok_or(Full)?.frame(len, &bounds)
+        // A stream that is over, of which the driver has not heard yet: to be told that there is no
+        // room would be to be told that the frame is too large.
+        let ending = len <= self.frame_bytes_max && self.is_end_queued(stream);
+        match self.table.stream(stream) {
+            Some(stream) => stream.frame(len, &bounds),
+            None if ending => {
+                self.void.clear();
+                self.void.resize(len, 0);
+                Ok(&mut self.void)
+            }
+            None => Err(Full),
+        }
     }
 
     fn credit(&mut self, stream: StreamId, bytes: u32) {

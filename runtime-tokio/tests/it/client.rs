@@ -129,9 +129,9 @@ async fn errors_say_what_may_be_done_about_them() {
         (error.code, error.stable_code(), error.remedy),
         (Code::InvalidArgument, Some("TF-R10"), Remedy::Final)
     );
-    // Two attempts, and no third that begins so late that its time is up before it is refused.
+    // Two attempts at most, and none that begins so late that its time is up before it is refused.
     let mut nobody = ClientOptions::to([free_host()]);
-    nobody.calls.backoff_min = Duration::from_millis(200);
+    nobody.calls.backoff_min = Duration::from_millis(300);
     let nobody = Client::start(nobody).unwrap();
     let hasty = CallOptions {
         timeout: Duration::from_millis(450),

@@ -1,7 +1,7 @@
 //! Actors that do what their messages say, and clusters of nodes that run them.
 
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -147,16 +147,20 @@ pub(crate) fn sum_after(applied: &Applied) -> u64 {
     u64::from_le_bytes(state.value.try_into().unwrap())
 }
 
-/// A host string of the loopback at a port that is free. Not one of those the system gives to outgoing
-/// connections, which would take it before the node does.
+/// A host string of the loopback at a port that is free, and stays so for other tests and other runs
+/// of them. Not one of those the system gives to outgoing connections, which would take it before the
+/// node does.
 pub(crate) fn free_host() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Two runs at once begin at different ports.
-    let first = std::process::id() as u16 % 10_000;
+    // Held as long as the process runs: the same port of another protocol is a sign to others.
+    static SIGNS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let first = std::process::id().wrapping_mul(251) % 15_000;
     loop {
-        let port = 15_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 15_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return format!("127.0.0.1:{port}");
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = ("127.0.0.1", 15_000 + ((first + next) % 15_000) as u16);
+        if let (Ok(sign), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+            SIGNS.lock().unwrap().push(sign);
+            return format!("{}:{}", address.0, address.1);
         }
     }
 }

@@ -142,8 +142,11 @@ async fn a_connection_that_breaks_ends_its_streams_once() {
         assert!(matches!(code, Code::Cancelled | Code::Unavailable));
     }
     server.silence().await;
-    // A stream opened now has no link.
+    // A stream opened now has no link. Whoever opened it does not know yet, and must not take it for
+    // one that has no room.
     let late = client.open(BIDI);
+    client.send(late, b"x");
+    client.grpc.half_close(late);
     let end = client.expect_end(late).await;
     assert_eq!((end.code, end.cause), (Code::Unavailable, Cause::Lost));
 }
