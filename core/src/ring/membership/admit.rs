@@ -371,20 +371,21 @@ impl Membership {
         match self.hosts.at(slot).phase() {
             Phase::Free | Phase::Candidate => return Err(MembershipRefused::Unknown),
             Phase::Live(_) => self.remove(slot, DownReason::Declared, self.returns(slot), lent),
-            Phase::Dead(reason, _) => {
-                // One that failed does not count against the majority any more.
-                self.hosts.enter(
-                    slot,
-                    Phase::Dead(DownReason::Declared, self.returns(slot)),
-                    &mut self.rng,
-                );
-                self.set_tombstone_timer(slot, lent.now);
-                if reason == DownReason::Failed {
-                    self.changed(lent);
-                }
-            }
+            Phase::Dead(..) => self.gone(slot, DownReason::Declared, lent),
         }
         Ok(())
+    }
+
+    /// More is known of a host that went than before. One that failed does not count against the
+    /// majority any more.
+    pub(super) fn gone(&mut self, slot: Slot, reason: DownReason, lent: &mut Lent<'_>) {
+        let had_failed = self.hosts.at(slot).phase().has_failed();
+        self.hosts
+            .enter(slot, Phase::Dead(reason, self.returns(slot)), &mut self.rng);
+        self.set_tombstone_timer(slot, lent.now);
+        if had_failed {
+            self.changed(lent);
+        }
     }
 
     /// How a host comes back that said goodbye or was declared dead: one that tells no incarnation

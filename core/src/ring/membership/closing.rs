@@ -4,7 +4,7 @@ use trefoil_proto::control_plane::{ClosingNotice, OwnerChangeAck};
 use trefoil_proto::wire::Decode;
 
 use super::calls::Purpose;
-use super::hosts::{Check, Phase, Slot};
+use super::hosts::{Check, Phase, Returns, Slot};
 use super::{
     Accepted, DownReason, Lent, Membership, MembershipEvent, MembershipRefused, due, open,
 };
@@ -61,24 +61,43 @@ impl Membership {
             lent.io
                 .end(stream, Status::new(Code::ResourceExhausted, codes::BUSY));
         }
-        let Some(slot) = slot else { return };
-        let Phase::Live(check) = self.hosts.at(slot).phase() else {
+        if let Some(slot) = slot {
+            self.closing_heard(slot, call, lent);
+        }
+    }
+
+    /// A host says that it goes, or somebody says it of a host.
+    fn closing_heard(&mut self, slot: Slot, call: Accepted, lent: &mut Lent<'_>) {
+        let host = self.hosts.at(slot);
+        let (node, incarnation, phase) = (host.node, host.incarnation, host.phase());
+        let by_itself = call.caller == Some(node);
+        if by_itself && call.is_over(incarnation) {
             return;
-        };
-        let node = self.hosts.at(slot).node;
-        if call.caller.is_none_or(|caller| caller == node) {
-            if call.stale {
-                return;
+        }
+        match phase {
+            Phase::Live(_) if by_itself => {
+                if call.marked {
+                    lent.up.event(MembershipEvent::Draining { node });
+                }
+                self.remove(slot, DownReason::Closed, self.returns(slot), lent);
             }
-            if call.marked && call.caller.is_some() {
-                lent.up.event(MembershipEvent::Draining { node });
+            // Nobody vouches for such news: the host is believed if it says otherwise.
+            Phase::Live(_) if call.caller.is_none() => {
+                self.remove(slot, DownReason::Closed, Returns::ByAnswer, lent);
             }
-            self.remove(slot, DownReason::Closed, self.returns(slot), lent);
-        } else {
-            self.spread(slot, lent);
-            if check == Check::None {
-                self.doubt(slot, lent);
+            Phase::Live(check) => {
+                self.spread(slot, lent);
+                if check == Check::None {
+                    self.doubt(slot, lent);
+                }
             }
+            // Removed for another reason before; from now on it is one that left.
+            Phase::Dead(DownReason::Failed | DownReason::Closed, Returns::ByAnswer)
+                if by_itself =>
+            {
+                self.gone(slot, DownReason::Closed, lent);
+            }
+            Phase::Dead(..) | Phase::Candidate | Phase::Free => {}
         }
     }
 

@@ -6,6 +6,7 @@ use trefoil_proto::wire::{Decode, Each};
 use super::calls::{Call, Heard, Purpose};
 use super::hosts::{Check, Phase, Slot};
 use super::indirect::SHORT_LIST_MAX;
+use super::partition::Says;
 use super::{Accepted, Lent, Membership, due, open};
 use crate::codes;
 use crate::header::Header;
@@ -91,9 +92,10 @@ impl Membership {
             return Heard::Good;
         };
         self.exchange = self.exchange.wrapping_add(1);
-        let (mut listed, mut lists_us) = (0, false);
+        let mut listed = 0;
+        let mut says = Says::default();
         for name in reply.hosts.iter().flatten() {
-            lists_us |= *name == *self.config.host;
+            says.us |= *name == *self.config.host;
             if name.is_empty() {
                 Self::misbehaved(Some(call.to), "an empty host in a NegotiateReply", lent);
                 continue;
@@ -102,6 +104,7 @@ impl Membership {
                 self.hearsay(name, lent);
                 continue;
             };
+            says.failed |= self.hosts.at(slot).phase().has_failed();
             if !self.hosts.at(slot).phase().is_live() {
                 self.hearsay(name, lent);
             } else if core::mem::replace(&mut self.hosts.at_mut(slot).mark, self.exchange)
@@ -110,7 +113,7 @@ impl Membership {
                 listed += 1;
             }
         }
-        self.vouched(callee, lists_us, lent);
+        self.vouched(callee, says, lent);
         self.doubt_unlisted(call, callee, listed, lent);
         Heard::Good
     }
@@ -185,10 +188,10 @@ impl Membership {
         self.answer_view(stream, lent);
     }
 
-    /// All healthy hosts. A node that leaves, or lost the majority, is not one; a node that has not
-    /// joined yet speaks for nobody else.
+    /// All healthy hosts. A node that leaves, or lost the majority or may be about to, is not one; a
+    /// node that has not joined yet speaks for nobody else.
     fn answer_view(&self, stream: StreamId, lent: &mut Lent<'_>) {
-        let healthy = self.leaving.is_none() && !self.is_minority();
+        let healthy = self.leaving.is_none() && (!self.joined || self.is_sure_of_majority());
         let own = healthy.then_some(&*self.config.host);
         let members = if self.joined {
             self.hosts.members()

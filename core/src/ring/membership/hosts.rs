@@ -205,11 +205,18 @@ impl Hosts {
     }
 
     /// Members that the exchange of this mark listed count from now on.
-    pub(super) fn count_marked(&mut self, mark: u32) {
+    pub(super) fn count_listed(&mut self, mark: u32) {
         for at in 0..self.order.len() {
             let slot = self.order[at];
             let host = self.at_mut(slot);
             host.counts |= host.mark == mark;
+        }
+    }
+
+    /// Who failed does not count any more.
+    pub(super) fn count_no_failed(&mut self) {
+        for host in &mut self.slots {
+            host.counts &= !host.phase.has_failed();
         }
     }
 
@@ -249,6 +256,11 @@ impl Hosts {
     /// Hosts removed because they failed, and not forgotten.
     pub(super) const fn failed(&self) -> u32 {
         self.failed
+    }
+
+    /// Nobody failed, and no member is doubted.
+    pub(super) const fn all_well(&self) -> bool {
+        self.failed == 0 && self.checked == 0
     }
 
     pub(super) fn by_node(&self, node: NodeId) -> Option<Slot> {

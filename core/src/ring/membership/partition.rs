@@ -2,14 +2,15 @@
 //!
 //! A side is counted against everybody it knew: its members and the hosts it removed because they
 //! failed. Hosts that said goodbye or were declared dead do not count, nor do hosts that came while
-//! the majority was lost, until a member that holds it vouches for them. A host that is suspected still counts as a member. So two sides never both
+//! the majority was lost, until a member that holds it vouches for them. A node that meets such a member
+//! is on its side again, whomever it counted before. A host that is suspected still counts as a member. So two sides never both
 //! hold the majority of one and the same set of hosts; they may for about a hold, while one of them
 //! still waits for suspects, and that is covered by the journals' fences, not here.
 //!
 //! Where the larger part of a cluster is lost for good, the rest gets the majority back when the lost
 //! hosts are declared dead.
 
-use super::hosts::Slot;
+use super::hosts::{Host, Slot};
 use super::{Lent, Membership, MembershipEvent};
 use crate::machine::Events;
 use crate::time::Instant;
@@ -29,6 +30,15 @@ pub enum PartitionPolicy {
     KeepMajority,
 }
 
+/// What an answer to an exchange lists, apart from whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Says {
+    /// This node.
+    pub(super) us: bool,
+    /// Somebody who failed, as this node sees it.
+    pub(super) failed: bool,
+}
+
 impl Membership {
     /// Whether this side may own anything.
     #[must_use]
@@ -43,29 +53,38 @@ impl Membership {
                 if !self.joined || (self.majority && self.hosts.failed() == 0) {
                     return self.joined;
                 }
-                let (mut live, mut failed) = (1, 0);
-                for host in self.hosts.known().filter(|host| host.counts) {
-                    live += u32::from(host.phase().is_live());
-                    failed += u32::from(host.phase().has_failed());
-                }
-                live > failed || (live == failed && self.holds_lowest_name())
+                self.outnumbers(|host| host.phase().is_live())
             }
         }
     }
 
-    fn holds_lowest_name(&self) -> bool {
-        let names = self
-            .hosts
-            .known()
-            .filter(|host| host.counts)
-            .filter_map(|host| {
-                let live = host.phase().is_live();
-                (live || host.phase().has_failed()).then_some((&*host.name, live))
-            });
-        names
-            .chain([(&*self.config.host, true)])
-            .min()
-            .is_some_and(|(_, live)| live)
+    /// Whether this side would go on if every suspect turned out to have failed. Only such a node
+    /// vouches for itself: its word may bring others back.
+    pub(super) fn is_sure_of_majority(&self) -> bool {
+        match self.config.partition {
+            PartitionPolicy::KeepBoth => true,
+            PartitionPolicy::KeepMajority => {
+                let there = |host: &Host| host.is_healthy();
+                self.majority && (self.hosts.all_well() || self.outnumbers(there))
+            }
+        }
+    }
+
+    /// Whether the hosts that are there outnumber those that are not, of all that count. This node is
+    /// there; of two equal halves, the one with the lowest name outnumbers the other.
+    fn outnumbers(&self, there: impl Fn(&Host) -> bool) -> bool {
+        let (mut with_us, mut gone) = (1, 0);
+        let mut lowest = (&*self.config.host, true);
+        for host in self.hosts.known().filter(|host| host.counts) {
+            let is_there = there(host);
+            if !is_there && !host.phase().is_live() && !host.phase().has_failed() {
+                continue;
+            }
+            with_us += u32::from(is_there);
+            gone += u32::from(!is_there);
+            lowest = lowest.min((&*host.name, is_there));
+        }
+        with_us > gone || (with_us == gone && lowest.1)
     }
 
     /// Whether a host that comes now counts: not while this node is on the smaller side, or a minority
@@ -74,7 +93,7 @@ impl Membership {
         !self.is_minority()
     }
 
-    /// Whether this node held the majority once and lost it. Such a node does not vouch for itself.
+    /// Whether this node held the majority once and lost it.
     pub(super) const fn is_minority(&self) -> bool {
         self.joined && !self.majority
     }
@@ -82,20 +101,25 @@ impl Membership {
     /// A member answered an exchange, and the hosts it listed are marked. One that has the majority
     /// lists itself and whoever asks; one that lost it leaves itself out; one that has not joined lists
     /// itself alone; a legacy host knows none of this.
-    pub(super) fn vouched(&mut self, callee: Slot, lists_us: bool, lent: &mut Lent<'_>) {
+    pub(super) fn vouched(&mut self, callee: Slot, says: Says, lent: &mut Lent<'_>) {
         let mark = self.exchange;
         let host = self.hosts.at_mut(callee);
         let (legacy, for_itself) = (host.legacy, host.mark == mark);
         host.abstains = !legacy && !for_itself;
-        let is_of_majority = !legacy && for_itself && lists_us;
+        let is_of_majority = !legacy && for_itself && says.us;
         if !self.joined {
             // Those that start together begin together, unless somebody there has lost a cluster.
             self.joined = legacy
                 || is_of_majority
                 || (for_itself && !self.hosts.live().any(|host| host.abstains));
         } else if self.is_minority() && is_of_majority {
-            // Back on the larger side, which counts this node among its own: so do those it lists.
-            self.hosts.count_marked(mark);
+            // Back on the larger side, which counts this node among its own. If it does not know of
+            // those who failed here, it goes on without them; else they are there, or it has not
+            // noticed yet.
+            self.hosts.count_listed(mark);
+            if !says.failed {
+                self.hosts.count_no_failed();
+            }
         } else {
             return;
         }

@@ -21,10 +21,13 @@ pub(super) struct Accepted {
     pub(super) marked: bool,
     /// It speaks for a start of its host that is over.
     pub(super) stale: bool,
+    /// The low bits of the start it speaks for: by the time its message arrives there may be a newer.
+    pub(super) start: u16,
 }
 
 impl Accepted {
     const FLAG: u64 = 1 << 55;
+    const START: u16 = 0xfff;
 
     pub(super) fn tag(self) -> Tag {
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
@@ -32,8 +35,17 @@ impl Accepted {
         let flags = flag(self.caller.is_some(), 54) | flag(self.marked, 53) | flag(self.stale, 52);
         Tag::new(
             MACHINE,
-            Self::FLAG | flags | u64::from(self.method.0 & 0xff) << 32 | node,
+            Self::FLAG
+                | flags
+                | u64::from(self.start & Self::START) << 40
+                | u64::from(self.method.0 & 0xff) << 32
+                | node,
         )
+    }
+
+    /// Whether a newer start than the caller's is known by now.
+    pub(super) const fn is_over(self, incarnation: u64) -> bool {
+        self.stale || incarnation as u16 & Self::START != self.start
     }
 
     pub(super) fn from_tag(tag: Tag) -> Option<Self> {
@@ -44,6 +56,7 @@ impl Accepted {
             caller: flag(54).then_some(NodeId(rest as u32)),
             marked: flag(53),
             stale: flag(52),
+            start: (rest >> 40) as u16 & Self::START,
         })
     }
 }
@@ -79,6 +92,7 @@ impl Membership {
             caller,
             marked: key.is_some_and(|key| header.value(key).is_some()),
             stale: known.is_some_and(|host| incarnation < host.incarnation),
+            start: incarnation as u16 & Accepted::START,
         };
         lent.io.adopt(stream, accepted.tag());
         if let Some(node) = caller.filter(|_| !accepted.stale) {
