@@ -5,12 +5,13 @@ extern crate std;
 use std::string::ToString;
 use std::{format, vec};
 
-use trefoil_proto::control_plane::{NegotiateRequest, PingReply};
+use trefoil_proto::control_plane::{ClosingNotice, NegotiateRequest, PingReply};
 use trefoil_proto::wire::Decode;
 
 use super::world::{Told, World, encoded, ours};
 use crate::codes;
 use crate::header::Header;
+use crate::id::Tag;
 use crate::identity::DRAIN;
 use crate::machine::Machine;
 use crate::method::control_plane::{CLOSING, NEGOTIATE, PING};
@@ -384,4 +385,42 @@ fn a_seed_that_left_is_looked_for_and_comes_back_by_a_new_start() {
     world.pass(Duration::from_secs(12));
     assert!(world.pong("b:1", Some(2)) > 0);
     assert!(world.knows("b:1"));
+}
+
+#[test]
+fn an_anonymous_goodbye_is_taken_back_by_an_answer() {
+    let mut world = World::members(&["b:1", "x:1"]);
+    world.closing(None, None, "x:1");
+    assert!(!world.knows("x:1"));
+    world.pass(Duration::from_secs(3));
+    world.negotiate(Some("b:1"), &["b:1", "x:1"]).unwrap();
+    assert_eq!(world.pong("x:1", Some(1)), 1);
+    assert!(world.knows("x:1"), "nobody vouched for the news");
+    // The host's own word, after somebody else's, counts.
+    world.closing(None, None, "x:1");
+    world.closing(Some(("x:1", 1)), None, "x:1");
+    world.pass(Duration::from_secs(3));
+    world.negotiate(Some("b:1"), &["b:1", "x:1"]).unwrap();
+    world.pong("x:1", Some(1));
+    assert!(!world.knows("x:1"));
+}
+
+#[test]
+fn a_goodbye_that_was_on_its_way_while_its_host_started_anew_is_ignored() {
+    let mut world = World::members(&["b:1", "x:1"]);
+    let stream = world.io.accept();
+    let from = Some(world.node("x:1"));
+    let header = ours("x:1", 1, Some(DRAIN));
+    let accepted = StreamIn::Accepted {
+        from,
+        method: CLOSING,
+        header: Header(&header),
+        deadline: None,
+    };
+    world.event(stream, Tag::NEW, accepted);
+    let (_, tag) = *world.io.adopted.last().unwrap();
+    world.called_by("x:1", 2, PING, &[]);
+    let notice = encoded(&ClosingNotice { host: "x:1" });
+    world.event(stream, tag, StreamIn::Frame(&notice));
+    assert!(world.knows("x:1"));
 }

@@ -4,7 +4,11 @@ extern crate std;
 
 use std::vec::Vec;
 
+use trefoil_proto::control_plane::NegotiateReply;
+
 use super::net::{Net, Told, host};
+use super::world::{World, encoded};
+use crate::method::control_plane::{NEGOTIATE, PING};
 use crate::ring::membership::{MembershipConfig, PartitionPolicy};
 use crate::time::Duration;
 
@@ -161,4 +165,71 @@ fn a_node_without_seeds_is_the_first() {
             .map(|member| member.host.len()),
         Some(host(0).len())
     );
+}
+
+/// Lets `b:1` answer, and nobody else, until it is asked for its view; it lists `hosts`.
+fn exchange_with_b(world: &mut World, hosts: &[&str]) {
+    for _ in 0..200 {
+        world.silence(SECOND / 10);
+        world.pong("b:1", Some(1));
+        if let Some(call) = world.take("b:1", NEGOTIATE).pop() {
+            return world.answer(&call, Some(1), &encoded(&NegotiateReply { hosts }));
+        }
+    }
+    panic!("b:1 is never asked");
+}
+
+/// `me:1`, which lost `gone` and with them the majority, and then met `b:1`.
+fn minority(gone: &[&str]) -> World {
+    let mut world = World::members(gone);
+    world.silence(SECOND * 40);
+    assert!(!world.machine.has_majority());
+    world.called_by("b:1", 1, PING, &[]);
+    world.pong("b:1", Some(1));
+    assert!(world.knows("b:1") && !world.machine.has_majority());
+    world
+}
+
+#[test]
+fn a_newcomer_that_lost_all_it_knew_comes_back_by_a_member_that_holds_the_majority() {
+    let mut world = minority(&["a:1"]);
+    exchange_with_b(&mut world, &["b:1"]);
+    assert!(!world.machine.has_majority(), "it has joined nobody itself");
+    exchange_with_b(&mut world, &["me:1"]);
+    assert!(
+        !world.machine.has_majority(),
+        "it does not vouch for itself"
+    );
+    exchange_with_b(&mut world, &["b:1", "me:1"]);
+    assert!(world.machine.has_majority());
+}
+
+#[test]
+fn those_who_failed_count_while_the_other_does_not_know_of_it() {
+    let mut world = minority(&["a:1", "aa:1"]);
+    exchange_with_b(&mut world, &["a:1", "b:1", "me:1"]);
+    assert!(!world.machine.has_majority(), "it may not have noticed yet");
+    exchange_with_b(&mut world, &["b:1", "me:1"]);
+    assert!(world.machine.has_majority(), "it goes on without them");
+}
+
+#[test]
+fn a_node_that_may_be_about_to_lose_the_majority_does_not_vouch_for_itself() {
+    let mut world = World::members(&["a:1", "c:1"]);
+    let healthy = |world: &mut World| world.negotiate(Some("a:1"), &["a:1"]).unwrap();
+    assert!(healthy(&mut world).contains(&"me:1".into()));
+    // All pings fail, and the hold runs.
+    while world.told.len() < 2 {
+        world.silence(SECOND / 10);
+    }
+    assert!(world.machine.has_majority());
+    assert!(!healthy(&mut world).contains(&"me:1".into()));
+}
+
+#[test]
+fn a_node_that_has_not_joined_speaks_for_itself_alone() {
+    let mut world = World::with(|config| config.seeds = std::vec!["a:1".into()]);
+    world.pong("a:1", Some(1));
+    assert!(world.knows("a:1"));
+    assert_eq!(world.negotiate(Some("a:1"), &["a:1"]).unwrap(), ["me:1"]);
 }
