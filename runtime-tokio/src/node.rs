@@ -217,7 +217,8 @@ impl Node {
         S::Buf: Send,
     {
         let (tell, started) = oneshot::channel();
-        let name = options.host.clone();
+        // The system refuses a NUL in the name of a thread; whether the host may hold one is decided later.
+        let name = options.host.replace('\0', "?");
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -21,6 +21,14 @@ async fn start(options: NodeOptions) -> Result<Node, StartError> {
 }
 
 #[tokio::test]
+async fn a_host_that_no_system_would_take_is_an_error() {
+    for host in ["a\0b:1", "no port", ":::"] {
+        let error = start(NodeOptions::new(host, "tests")).await.unwrap_err();
+        assert!(error.to_string().starts_with("TF-U03: "), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn settings_that_do_not_hold_are_refused_by_name() {
     let host = free_host();
     let broken = |change: fn(&mut NodeOptions)| {
