@@ -191,7 +191,7 @@ fn malformed_messages_are_refused_and_told() {
         header: Header::EMPTY,
         deadline: None,
     };
-    world.event(stream, crate::id::Tag::NEW, accepted);
+    world.event(stream, Tag::NEW, accepted);
     let tag = world.io.adopted.last().unwrap().1;
     world.event(stream, tag, StreamIn::HalfClosed);
     assert_eq!(
