@@ -115,6 +115,7 @@ impl Served {
             incarnation: 1,
             cluster: "bench",
             placement,
+            store: 0,
             electorate: 0,
             features: 0,
         };

@@ -33,6 +33,9 @@ pub struct EngineConfig {
     pub cluster: String,
     /// Fingerprint of the placement settings; nodes that differ are refused.
     pub placement: u64,
+    /// Which store holds its journals, zero if none or it does not say: [`Storage::id`]. Nodes of
+    /// different stores are refused.
+    pub store: u64,
     /// Hash of the electorate, zero if none.
     pub electorate: u64,
     /// What this node can do beyond the wire.
@@ -59,6 +62,7 @@ impl EngineConfig {
             incarnation: 1,
             cluster: String::from(cluster),
             placement: 0,
+            store: 0,
             electorate: 0,
             features: 0,
             anonymous: false,
@@ -91,7 +95,9 @@ struct Hub {
     scratch: Vec<u8>,
     /// Where frames go that no transport will carry.
     void: Vec<u8>,
+    strangers: u64,
     mismatches: u64,
+    last_mismatch: String,
 }
 
 impl Hub {
@@ -103,6 +109,7 @@ impl Hub {
             incarnation: config.incarnation,
             cluster: &config.cluster,
             placement: config.placement,
+            store: config.store,
             electorate: config.electorate,
             features: config.features,
         }
@@ -114,17 +121,34 @@ impl Hub {
             return Ok(None);
         };
         if let Err(mismatch) = self.identity().accepts(&peer) {
-            self.mismatches += 1;
-            return Err(mismatch.message());
+            return Err(self.mismatch(peer.node, mismatch.message()));
         }
         if peer.node == self.config.node && peer.boot != self.config.boot {
-            self.mismatches += 1;
-            return Err(codes::SAME_NAME);
+            return Err(self.mismatch(peer.node, codes::SAME_NAME));
         }
-        self.book
-            .node(peer.node)
-            .map(Some)
-            .map_err(|Full| codes::BUSY)
+        // A stranger beyond the bound is nobody: it is answered, and never becomes a member.
+        let node = self.book.node(peer.node).ok();
+        self.strangers += u64::from(node.is_none());
+        Ok(node)
+    }
+
+    /// Somebody and this node must not speak; passes the reason on.
+    fn mismatch<'m>(&mut self, peer: &str, message: &'m str) -> &'m str {
+        self.mismatches += 1;
+        self.last_mismatch.clear();
+        self.last_mismatch.push_str(peer);
+        self.last_mismatch.push_str(": ");
+        self.last_mismatch.push_str(message);
+        message
+    }
+
+    /// A peer refused to speak with this node.
+    fn refused_by(&mut self, peer: NodeId, message: &str) {
+        const SAID_MAX: usize = 256;
+        if message.starts_with("TF-C") && message.len() <= SAID_MAX {
+            let peer = String::from(self.book.name(peer));
+            self.mismatch(&peer, message);
+        }
     }
 }
 
@@ -147,7 +171,9 @@ impl<M: Machine> Engine<M> {
             scratch: alloc::vec![0; HEADER_BYTES],
             void: Vec::with_capacity(HEADER_BYTES),
             config,
+            strangers: 0,
             mismatches: 0,
+            last_mismatch: String::new(),
         };
         let mut bytes = core::mem::take(&mut hub.identity);
         let mut writer = HeaderWriter::new(&mut bytes);
@@ -184,11 +210,25 @@ impl<M: Machine> Engine<M> {
         self.hub.table.live()
     }
 
-    /// Callers and peers refused because they belong to another cluster, place by other settings or
-    /// use this node's name.
+    /// Calls under names for which the address book has no room: `nodes_max` is too small, or somebody
+    /// makes names up.
+    #[must_use]
+    pub const fn strangers(&self) -> u64 {
+        self.hub.strangers
+    }
+
+    /// Callers and peers refused because they belong to another cluster, place by other settings, keep
+    /// their journals elsewhere or use this node's name; and peers that refused this node for it.
     #[must_use]
     pub const fn mismatches(&self) -> u64 {
         self.hub.mismatches
+    }
+
+    /// The last of them: the peer's name, and the code and message it was told or told us. Empty if
+    /// there was none.
+    #[must_use]
+    pub fn last_mismatch(&self) -> &str {
+        &self.hub.last_mismatch
     }
 
     /// The name of a node.
@@ -311,11 +351,14 @@ impl<M: Machine> Engine<M> {
                 ref message,
                 ref details,
             } => {
-                let Some((_, tag)) = self.hub.table.open(stream) else {
+                let Some((side, tag)) = self.hub.table.open(stream) else {
                     return;
                 };
                 self.hub.forget(now, stream);
                 let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
+                if let (Side::Opened(link), Code::FailedPrecondition) = (side, code) {
+                    self.hub.refused_by(Links::end(link).0, message);
+                }
                 let status = Status {
                     code,
                     message,

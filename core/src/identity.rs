@@ -14,6 +14,8 @@ pub const INCARNATION: &str = "trefoil-incarnation";
 pub const CLUSTER: &str = "trefoil-cluster";
 /// Metadata key: fingerprint of the placement settings, 16 hexadecimal digits.
 pub const PLACEMENT: &str = "trefoil-placement";
+/// Metadata key: the store that holds the node's journals, 16 hexadecimal digits; zero: it does not say.
+pub const STORE: &str = "trefoil-store";
 /// Metadata key: hash of the electorate, 16 hexadecimal digits; zero where none is configured.
 pub const ELECTORATE: &str = "trefoil-electorate";
 /// Metadata key: what the node can do beyond the wire, 16 hexadecimal digits of bits.
@@ -42,6 +44,9 @@ pub struct Identity<'a> {
     pub cluster: &'a str,
     /// Fingerprint of its placement settings.
     pub placement: u64,
+    /// The store that holds its journals, or zero: nodes with journals of their own each must never
+    /// own the same ids.
+    pub store: u64,
     /// Hash of its electorate, or zero.
     pub electorate: u64,
     /// What it can do beyond the wire.
@@ -55,6 +60,8 @@ pub enum Mismatch {
     Cluster,
     /// It places ids by other settings.
     Placement,
+    /// It keeps its journals elsewhere.
+    Store,
 }
 
 impl Mismatch {
@@ -64,6 +71,7 @@ impl Mismatch {
         match self {
             Self::Cluster => codes::OTHER_CLUSTER,
             Self::Placement => codes::OTHER_PLACEMENT,
+            Self::Store => codes::OTHER_STORE,
         }
     }
 }
@@ -106,7 +114,7 @@ impl<'a> Identity<'a> {
     #[must_use]
     pub fn from_header(header: Header<'a>) -> Option<Self> {
         let [mut node, mut boot, mut incarnation, mut cluster] = [None; 4];
-        let [mut placement, mut electorate, mut features] = [None; 3];
+        let [mut placement, mut store, mut electorate, mut features] = [None; 4];
         for (key, value) in header.raw() {
             let field = match key {
                 key if key == NODE.as_bytes() => &mut node,
@@ -114,6 +122,7 @@ impl<'a> Identity<'a> {
                 key if key == INCARNATION.as_bytes() => &mut incarnation,
                 key if key == CLUSTER.as_bytes() => &mut cluster,
                 key if key == PLACEMENT.as_bytes() => &mut placement,
+                key if key == STORE.as_bytes() => &mut store,
                 key if key == ELECTORATE.as_bytes() => &mut electorate,
                 key if key == FEATURES.as_bytes() => &mut features,
                 _ => continue,
@@ -127,6 +136,7 @@ impl<'a> Identity<'a> {
             incarnation: text(incarnation?)?.parse().ok()?,
             cluster: text(cluster?)?,
             placement: unhex(placement?)?,
+            store: store.and_then(unhex).unwrap_or(0),
             electorate: electorate.and_then(unhex).unwrap_or(0),
             features: features.and_then(unhex).unwrap_or(0),
         })
@@ -143,6 +153,7 @@ impl<'a> Identity<'a> {
         header.push(INCARNATION, decimal(self.incarnation, &mut digits))?;
         header.push(CLUSTER, self.cluster.as_bytes())?;
         header.push(PLACEMENT, &hex(self.placement))?;
+        header.push(STORE, &hex(self.store))?;
         header.push(ELECTORATE, &hex(self.electorate))?;
         header.push(FEATURES, &hex(self.features))
     }
@@ -157,6 +168,9 @@ impl<'a> Identity<'a> {
         }
         if self.placement != other.placement {
             return Err(Mismatch::Placement);
+        }
+        if self.store != other.store && self.store != 0 && other.store != 0 {
+            return Err(Mismatch::Store);
         }
         Ok(())
     }
@@ -186,6 +200,7 @@ mod tests {
         incarnation: 42,
         cluster: "carts",
         placement: u64::MAX,
+        store: 5,
         electorate: 0,
         features: 3,
     };
@@ -238,6 +253,11 @@ mod tests {
             }),
             Err(Mismatch::Placement)
         );
+        assert_eq!(
+            NODE_A.accepts(&Identity { store: 6, ..NODE_A }),
+            Err(Mismatch::Store)
+        );
+        assert_eq!(NODE_A.accepts(&Identity { store: 0, ..NODE_A }), Ok(()));
         assert_eq!(
             NODE_A.accepts(&Identity {
                 incarnation: 7,

@@ -6,7 +6,8 @@ pub struct Limits {
     /// Streams open at once, accepted and opened together. Each costs about 100 bytes. Too few and
     /// calls are refused with `TF-C01`.
     pub streams_max: u32,
-    /// Hosts ever heard of in the life of the process. Too few and new hosts are ignored.
+    /// Hosts ever heard of in the life of the process, at about 200 bytes each. Too few and new hosts
+    /// are ignored.
     pub nodes_max: u32,
     /// Largest message accepted or sent, in bytes. A peer's reply to `GetLocalActorIds` of 441,000
     /// ids takes 4 MiB; the default of 64 MiB takes 7 million ids.
@@ -27,7 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             streams_max: 16_384,
-            nodes_max: 4_096,
+            nodes_max: 16_384,
             frame_bytes_max: 64 << 20,
             reply_reserve: 64 << 10,
             stream_send_bytes_max: 1 << 20,

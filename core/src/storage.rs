@@ -268,6 +268,12 @@ pub trait Storage {
     /// Bytes as the engine owns them.
     type Buf: AsRef<[u8]>;
 
+    /// Which store this is, drawn when it was made; zero if it does not say. Nodes whose stores say
+    /// different things refuse each other, or two of them might journal the same id in two places.
+    fn id(&self) -> u64 {
+        0
+    }
+
     /// Takes an operation; what it borrows is copied before this returns.
     ///
     /// # Errors

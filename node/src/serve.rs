@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
-use trefoil_runtime_tokio::{Node, NodeOptions};
+use trefoil_runtime_tokio::{Handle, Node, NodeOptions};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
@@ -32,7 +32,14 @@ pub async fn run(args: &Serve) -> Result<()> {
         node.address(),
         config.cluster
     ));
-    interrupted().await?;
+    tokio::select! {
+        heard = interrupted() => heard?,
+        why = strangers(node.handle()) => {
+            node.shutdown().await;
+            anyhow::bail!("{why}; nodes that keep journals of their own, each in its process, cannot \
+                form one cluster: `trefoil up` runs several over one store");
+        }
+    }
     say("leaving: calls in flight end, actors are put to rest, the others are told");
     node.shutdown().await;
     Ok(())
@@ -68,6 +75,22 @@ pub fn check(args: &CheckConfig) -> Result<()> {
         options.limits.frame_bytes_max
     ));
     Ok(())
+}
+
+/// Waits until this node, while it belongs to no cluster yet, turns out to keep its journals in another
+/// store than the cluster does. Once it belongs to one, it is the others who are strangers.
+async fn strangers(node: &Handle) -> String {
+    let mut mismatch = node.mismatch();
+    loop {
+        let why = mismatch.borrow_and_update().clone().unwrap_or_default();
+        if why.contains("TF-C12") && !node.members().majority {
+            return why.to_string();
+        }
+        if mismatch.changed().await.is_err() {
+            // The node has stopped, which is told elsewhere.
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// The options a configuration amounts to.

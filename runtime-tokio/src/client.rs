@@ -98,6 +98,7 @@ impl Client {
             incarnation: 0,
             cluster: String::new(),
             placement: 0,
+            store: 0,
             electorate: 0,
             features: 0,
             anonymous: true,

@@ -107,6 +107,14 @@ impl Handle {
         self.published.view.subscribe()
     }
 
+    /// A watch of the last peer that would not speak with this node, or this node with it: its host
+    /// string, and the code and reason, such as `TF-C12` for journals in different stores. Such nodes
+    /// are configured wrongly, and will never be members of one cluster.
+    #[must_use]
+    pub fn mismatch(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.published.mismatch.subscribe()
+    }
+
     /// The host that owns an id: the one that claimed it, or the one it is placed on. Does not leave
     /// the calling thread; one look-up in a shared table, and one in the placement. `None` before the
     /// node has joined.

@@ -119,13 +119,14 @@ impl NodeOptions {
         }
     }
 
-    fn engine(&self, boot: u64, seed: u64, placement: u64) -> EngineConfig {
+    fn engine(&self, boot: u64, seed: u64, placement: u64, store: u64) -> EngineConfig {
         EngineConfig {
             node: self.host.clone(),
             boot,
             incarnation: self.incarnation,
             cluster: self.cluster.clone(),
             placement,
+            store,
             electorate: 0,
             features: 0,
             anonymous: false,
@@ -308,7 +309,7 @@ where
 {
     let (boot, seed) = (clock::entropy()?, clock::entropy()?);
     let ring = options.ring(boot, seed);
-    let engine = options.engine(boot, seed, ring.placement().fingerprint());
+    let engine = options.engine(boot, seed, ring.placement().fingerprint(), storage.id());
     let engine = Engine::new(engine, Ring::new(ring)?)?;
     let tokio = Tokio {
         source: options.source,

@@ -82,6 +82,8 @@ type Owners = RwLock<HashMap<u64, NodeId, BuildHasherDefault<IdHasher>>>;
 pub(crate) struct Published {
     pub(crate) host: Arc<str>,
     pub(crate) view: watch::Sender<Arc<View>>,
+    /// The last peer that would not speak with this node, or this node with it, and why.
+    pub(crate) mismatch: watch::Sender<Option<Arc<str>>>,
     placement: ArcSwapOption<Placement>,
     owners: [Owners; SHARDS],
     names: RwLock<Vec<Arc<str>>>,
@@ -92,6 +94,7 @@ impl Published {
         Self {
             host: host.into(),
             view: watch::Sender::new(Arc::default()),
+            mismatch: watch::Sender::new(None),
             placement: ArcSwapOption::empty(),
             owners: std::array::from_fn(|_| Owners::default()),
             names: RwLock::default(),

@@ -36,6 +36,7 @@ pub(crate) struct NodeRuntime<K: ActorKind> {
     wall_due: Instant,
     /// Version and majority of the view that was published last.
     shown: Option<(u64, bool)>,
+    mismatches: u64,
     leavers: Vec<oneshot::Sender<()>>,
     stats: Vec<oneshot::Sender<Stats>>,
     left: bool,
@@ -88,6 +89,7 @@ impl<K: ActorKind> NodeRuntime<K> {
             alarm,
             wall_due: Instant::ZERO,
             shown: None,
+            mismatches: 0,
             leavers: Vec::new(),
             stats: Vec::new(),
             left: false,
@@ -99,6 +101,20 @@ impl<K: ActorKind> NodeRuntime<K> {
         for leaver in self.leavers.drain(..) {
             // Whoever asked may have gone.
             let _ = leaver.send(());
+        }
+    }
+
+    /// Says once of each peer and reason that they will never speak.
+    fn publish_mismatch(&mut self, engine: &Engine<Ring>) {
+        if self.mismatches == engine.mismatches() {
+            return;
+        }
+        self.mismatches = engine.mismatches();
+        let last = engine.last_mismatch();
+        let is_new = self.published.mismatch.borrow().as_deref() != Some(last);
+        if is_new {
+            tracing::error!("no connection with {last}");
+            self.published.mismatch.send_replace(Some(last.into()));
         }
     }
 
@@ -149,6 +165,7 @@ impl<K: ActorKind> NodeRuntime<K> {
             ("streams_open", u64::from(engine.streams())),
             ("callers_waiting", self.waiting.len() as u64),
             ("identity_mismatches", engine.mismatches()),
+            ("strangers", engine.strangers()),
         ];
         let stats = Stats {
             counters: gauges.into_iter().chain(ring.counters()).collect(),
@@ -332,6 +349,7 @@ impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
 
     fn turn_ended(&mut self, engine: &Engine<Ring>) {
         self.publish(engine);
+        self.publish_mismatch(engine);
         self.answer_stats(engine);
     }
 }

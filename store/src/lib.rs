@@ -101,6 +101,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
+    id: u64,
     writer: Writer,
     in_flight_max: usize,
 }
@@ -144,11 +145,12 @@ impl Store {
     }
 
     fn over(database: Database, options: StoreOptions) -> Result<Self, StoreError> {
-        tables::prepare(&database)?;
+        let id = tables::prepare(&database)?;
         let in_flight_max = options.in_flight_max;
         let writer = Writer::start(database, options)?;
         Ok(Self {
             inner: Arc::new(Inner {
+                id,
                 writer,
                 in_flight_max,
             }),
@@ -161,6 +163,12 @@ impl Store {
     /// It cannot be opened.
     pub fn check(directory: impl AsRef<Path>) -> Result<Report, StoreError> {
         check::run(&Database::builder().open(directory.as_ref().join(FILE))?)
+    }
+
+    /// Which store this is: drawn when it was made, kept in its file, never zero.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.id
     }
 
     /// A session of the node `node`: its own operations are carried out in the order it submits them.

@@ -99,6 +99,10 @@ impl Session {
 impl Storage for Session {
     type Buf = Vec<u8>;
 
+    fn id(&self) -> u64 {
+        self.store.id
+    }
+
     fn submit(&mut self, op: Op<'_>, tag: Tag) -> Result<(), Full> {
         if self.mailbox.in_flight.load(Ordering::SeqCst) >= self.store.in_flight_max {
             return Err(Full);

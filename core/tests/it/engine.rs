@@ -151,6 +151,7 @@ fn config(node: &str, cluster: &str) -> EngineConfig {
         incarnation: 1,
         cluster: cluster.into(),
         placement: 1,
+        store: 0,
         electorate: 0,
         features: 0,
         anonymous: false,
@@ -318,6 +319,23 @@ fn clusters_of_different_names_never_speak() {
     assert_eq!(world.heard(0), ["ended FailedPrecondition Peer"]);
     assert!(world.heard(1).is_empty());
     assert_eq!(world.engines[1].mismatches(), 1);
+}
+
+#[test]
+fn nodes_with_journals_in_different_stores_never_speak() {
+    let of_store = |node, store| EngineConfig {
+        store,
+        ..config(node, "c")
+    };
+    for (ours, theirs, speaks) in [(1, 1, true), (0, 2, true), (1, 0, true), (1, 2, false)] {
+        let mut world = World::new(&[of_store("a", ours), of_store("b", theirs)]);
+        world.call("b", ECHO, None);
+        world.settle();
+        assert_eq!(!world.heard(1).is_empty(), speaks, "{ours} {theirs}");
+        let refused = "TF-C12";
+        assert_eq!(world.engines[0].last_mismatch().contains(refused), !speaks);
+        assert_eq!(world.engines[1].last_mismatch().contains(refused), !speaks);
+    }
 }
 
 #[test]

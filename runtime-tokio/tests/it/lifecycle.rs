@@ -195,6 +195,35 @@ async fn nodes_of_another_cluster_are_none_of_ours() {
     cluster.end().await;
 }
 
+#[tokio::test]
+async fn nodes_with_journals_in_different_stores_form_no_cluster() {
+    let (a, b) = (free_host(), free_host());
+    let of = |host: &String| {
+        let mut options = NodeOptions::new(host.clone(), "tests");
+        options.join = vec![a.clone(), b.clone()];
+        options
+    };
+    let first = start(of(&a)).await.unwrap();
+    let mut view = first.handle().watch();
+    soon(view.wait_for(|view| view.majority)).await.unwrap();
+    let second = start(of(&b)).await.unwrap();
+    let mut mismatch = second.handle().mismatch();
+    let why = soon(mismatch.wait_for(Option::is_some))
+        .await
+        .unwrap()
+        .clone();
+    assert!(why.unwrap().starts_with(&format!("{a}: TF-C12: ")));
+    // Longer than it would have waited for a seed that is silent.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(
+        !second.handle().members().majority,
+        "it began a cluster of its own"
+    );
+    assert_eq!(first.handle().members().members.len(), 1);
+    first.kill().await;
+    second.kill().await;
+}
+
 /// Wakes a thread.
 struct Unpark(thread::Thread);
 

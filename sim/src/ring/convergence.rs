@@ -81,6 +81,7 @@ impl Subject for Members {
             incarnation: birth.incarnation,
             cluster: "sim".into(),
             placement: 0,
+            store: 1,
             electorate: 0,
             features: 0,
             anonymous: false,

@@ -272,6 +272,7 @@ impl Subject for RingSubject {
             incarnation: birth.incarnation,
             cluster: "sim".into(),
             placement: ring.directory().placement().fingerprint(),
+            store: 1,
             electorate: 0,
             features: 0,
             anonymous: false,

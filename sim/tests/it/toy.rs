@@ -164,6 +164,7 @@ impl Subject for Pair {
             incarnation: birth.incarnation,
             cluster: "toys".into(),
             placement: 0,
+            store: 0,
             electorate: 0,
             features: 0,
             anonymous: false,

@@ -447,3 +447,17 @@ fn a_planted_lost_append_is_found_by_the_check() {
     }
     assert!(!Store::check(directory.path()).unwrap().is_whole());
 }
+
+#[test]
+fn a_store_is_the_same_when_it_is_opened_again_and_no_other_is() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = |path: &std::path::Path| {
+        let store = Store::open(path, StoreOptions::default()).unwrap();
+        assert_eq!(store.session("a").id(), store.id());
+        store.id()
+    };
+    let first = id(one.path());
+    assert_eq!(id(one.path()), first);
+    assert_ne!(id(two.path()), first);
+    assert_ne!(store().id(), 0);
+}

@@ -10,6 +10,12 @@ use crate::status::{Code, Status};
 /// The owner was lost while it may have applied the call.
 pub(super) const LOST: Status<'_> = Status::new(Code::Unknown, codes::OWNER_LOST);
 
+/// That a later try changed nothing says nothing about an earlier one, of which nothing was heard.
+const fn in_doubt(doubtful: bool, status: Status<'_>) -> Status<'_> {
+    let harmless = matches!(status.code, Code::Unavailable | Code::ResourceExhausted);
+    if doubtful && harmless { LOST } else { status }
+}
+
 /// Gives an answer to whoever waits for it.
 fn deliver(origin: Origin, result: Result<&[u8], Status<'_>>, cx: &mut Lent<'_>) {
     match (origin, result) {
@@ -40,21 +46,14 @@ impl Actors {
     fn tell(&mut self, slot: u32, result: Result<(), Status<'_>>, cx: &mut Lent<'_>) {
         self.unlink(slot);
         let call = self.calls.at(slot);
-        // That the second try changed nothing says nothing about the first.
-        let in_doubt = call.doubtful;
-        let result = result.map_err(|status| {
-            let harmless = matches!(status.code, Code::Unavailable | Code::ResourceExhausted);
-            if in_doubt && harmless { LOST } else { status }
-        });
+        let result = result.map_err(|status| in_doubt(call.doubtful, status));
         deliver(call.origin, result.map(|()| call.reply.as_slice()), cx);
         while let Some(follower) = self.calls.at(slot).followers.head() {
             self.unlink(follower);
-            let origin = self.calls.at(follower).origin;
-            deliver(
-                origin,
-                result.map(|()| self.calls.at(slot).reply.as_slice()),
-                cx,
-            );
+            // One request, sent twice: whoever was in doubt before it joined still is.
+            let (joined, call) = (self.calls.at(follower), self.calls.at(slot));
+            let result = result.map_err(|status| in_doubt(joined.doubtful, status));
+            deliver(joined.origin, result.map(|()| call.reply.as_slice()), cx);
             self.free_call(follower);
         }
     }

@@ -98,6 +98,8 @@ pub(super) struct Host {
     pub(super) refused: bool,
     /// It counts when the majority is counted.
     pub(super) counts: bool,
+    /// It refused to speak with this node, or this node with it: one of them is configured wrongly.
+    pub(super) alien: bool,
     /// It left itself out of its last answer: it lost the majority, or leaves.
     pub(super) abstains: bool,
     /// A ping is on its way. The place is not given away meanwhile.
@@ -131,6 +133,7 @@ impl Host {
             suspect: false,
             refused: false,
             counts: false,
+            alien: false,
             abstains: false,
             pinging: false,
             queued: false,

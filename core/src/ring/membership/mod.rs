@@ -271,11 +271,13 @@ impl Membership {
         if self.joined {
             return;
         }
-        if self.hosts.members().is_empty() {
+        let may_begin = !self.hosts.known().any(|host| host.seed && host.alien);
+        if self.hosts.members().is_empty() && may_begin {
             self.joined = true;
             self.count_majority(lent.now, false, lent.up);
         } else {
-            // Somebody is there who has not answered for itself yet.
+            // Somebody is there who has not answered for itself yet, or who is configured otherwise: the
+            // cluster exists, and to begin another one beside it would be worse than to wait.
             self.timers
                 .set(due::BOOTSTRAP, lent.now + self.config.bootstrap_after);
         }

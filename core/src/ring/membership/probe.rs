@@ -180,6 +180,7 @@ impl Membership {
         lent: &mut Lent<'_>,
     ) {
         self.hosts.at_mut(slot).pinging = false;
+        self.hosts.at_mut(slot).alien = status.code == Code::FailedPrecondition;
         self.verifying -= u32::from(queued);
         let outcome = if status.is_ok() && call.heard == Heard::Good {
             Outcome::Answered(call.incarnation)

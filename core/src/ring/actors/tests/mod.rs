@@ -464,6 +464,7 @@ fn identity(buf: &mut [u8]) -> Header<'_> {
         incarnation: 1,
         cluster: "c",
         placement: 0,
+        store: 0,
         electorate: 0,
         features: 0,
     };

@@ -230,6 +230,7 @@ fn identity(name: &str, incarnation: u64) -> Vec<u8> {
         incarnation,
         cluster: "c",
         placement: 0,
+        store: 0,
         electorate: 0,
         features: 0,
     };

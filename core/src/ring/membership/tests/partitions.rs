@@ -8,8 +8,11 @@ use trefoil_proto::control_plane::NegotiateReply;
 
 use super::net::{Net, Told, host};
 use super::world::{World, encoded};
+use crate::codes;
 use crate::method::control_plane::{NEGOTIATE, PING};
 use crate::ring::membership::{MembershipConfig, PartitionPolicy};
+use crate::status::{Code, Status};
+use crate::stream::StreamIn;
 use crate::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -232,4 +235,23 @@ fn a_node_that_has_not_joined_speaks_for_itself_alone() {
     world.pong("a:1", Some(1));
     assert!(world.knows("a:1"));
     assert_eq!(world.negotiate(Some("a:1"), &["a:1"]).unwrap(), ["me:1"]);
+}
+
+#[test]
+fn a_node_whose_seed_is_configured_otherwise_does_not_begin_alone() {
+    let mut world = World::with(|config| config.seeds = std::vec!["me:1".into(), "a:1".into()]);
+    let refuse = |world: &mut World| {
+        for call in world.take("a:1", PING) {
+            let status = Status::new(Code::FailedPrecondition, codes::OTHER_STORE);
+            world.event(call.stream, call.tag, StreamIn::Ended(status));
+        }
+    };
+    for _ in 0..100 {
+        refuse(&mut world);
+        world.pass(SECOND / 10);
+    }
+    assert!(!world.machine.has_majority());
+    // The seed is gone for good: nobody is there any more who could disagree.
+    world.silence(SECOND * 20);
+    assert!(world.machine.has_majority());
 }

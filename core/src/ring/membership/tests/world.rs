@@ -54,13 +54,14 @@ pub(super) fn encoded(message: &impl Encode) -> Vec<u8> {
 pub(super) fn ours(name: &str, incarnation: u64, mark: Option<&str>) -> Vec<u8> {
     let mut buf = [0; 512];
     let mut writer = HeaderWriter::new(&mut buf);
-    let (boot, placement, electorate, features) = (1, 0, 0, 0);
+    let (boot, placement, store, electorate, features) = (1, 0, 0, 0, 0);
     let identity = Identity {
         node: name,
         boot,
         incarnation,
         cluster: "c",
         placement,
+        store,
         electorate,
         features,
     };
