@@ -81,7 +81,7 @@ pub struct Up {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub nodes: u16,
     /// Port of the first node; the others follow.
-    #[arg(long, default_value_t = 7_001, env = "TREFOIL_PORT")]
+    #[arg(long, default_value_t = 7_001, env = "TREFOIL_PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// Where the journals are kept.
     #[arg(long, default_value = "trefoil-data", env = "TREFOIL_DATA")]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use trefoil_store::Store;
 
 use crate::cli::{StoreArgs, StoreCommand};
@@ -14,7 +14,8 @@ use crate::say;
 /// The store cannot be opened.
 pub fn run(args: StoreArgs) -> Result<ExitCode> {
     let StoreCommand::Check { data } = args.command;
-    let report = Store::check(&data)?;
+    let report = Store::check(&data)
+        .with_context(|| format!("cannot check the store in {}", data.display()))?;
     say(&report.to_string());
     Ok(if report.is_whole() {
         ExitCode::SUCCESS
