@@ -8,12 +8,15 @@ use hashbrown::HashTable;
 use crate::id::NodeId;
 use crate::machine::Full;
 
-/// Host strings by number and numbers by host string. Nothing is ever forgotten, so a `NodeId` stays
-/// good for the life of the process; the bound keeps hostile names from filling memory.
+/// Host strings by number and numbers by host string. A number stays good for the life of the process,
+/// unless it is given back by whoever knows that nobody holds it; the bound keeps hostile names from
+/// filling memory.
 #[derive(Clone, Debug)]
 pub struct AddressBook {
     names: Vec<Box<str>>,
     by_name: HashTable<u32>,
+    /// Numbers that were given back.
+    free: Vec<u32>,
     seed: u64,
     capacity: u32,
 }
@@ -28,6 +31,7 @@ impl AddressBook {
         Self {
             names: Vec::with_capacity(capacity as usize),
             by_name: HashTable::with_capacity(capacity as usize),
+            free: Vec::new(),
             seed,
             capacity,
         }
@@ -41,11 +45,20 @@ impl AddressBook {
         if let Some(node) = self.find(name) {
             return Ok(node);
         }
-        let number = self.names.len() as u32;
-        if number >= self.capacity || name.len() > NAME_BYTES_MAX {
+        if name.len() > NAME_BYTES_MAX {
             return Err(Full);
         }
-        self.names.push(name.into());
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.names[number as usize] = name.into();
+                number
+            }
+            None if self.names.len() < self.capacity as usize => {
+                self.names.push(name.into());
+                self.names.len() as u32 - 1
+            }
+            None => return Err(Full),
+        };
         let (names, seed) = (&self.names, self.seed);
         self.by_name
             .insert_unique(hash(seed, name.as_bytes()), number, |n| {
@@ -63,6 +76,25 @@ impl AddressBook {
         Some(NodeId(*at))
     }
 
+    /// Takes back the number of a node of which nobody holds it any more: it may name another next.
+    pub fn forget(&mut self, node: NodeId) {
+        let Some(name) = self
+            .names
+            .get(node.0 as usize)
+            .filter(|name| !name.is_empty())
+        else {
+            return;
+        };
+        let known = self
+            .by_name
+            .find_entry(hash(self.seed, name.as_bytes()), |n| *n == node.0);
+        if let Ok(entry) = known {
+            entry.remove();
+            self.names[node.0 as usize] = Box::default();
+            self.free.push(node.0);
+        }
+    }
+
     /// The name of a node; empty for a number the book did not give.
     #[must_use]
     pub fn name(&self, node: NodeId) -> &str {
@@ -72,13 +104,13 @@ impl AddressBook {
     /// How many names are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.names.len() - self.free.len()
     }
 
     /// Whether no name is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.len() == 0
     }
 }
 
@@ -127,5 +159,17 @@ mod tests {
             AddressBook::new(9, 0).node(&"x".repeat(NAME_BYTES_MAX + 1)),
             Err(Full)
         );
+    }
+
+    #[test]
+    fn a_number_that_is_given_back_names_another() {
+        let mut book = AddressBook::new(2, 3);
+        let (a, b) = (book.node("a").unwrap(), book.node("b").unwrap());
+        book.forget(b);
+        book.forget(b);
+        assert_eq!((book.len(), book.find("b"), book.name(b)), (1, None, ""));
+        assert_eq!(book.node("c"), Ok(b));
+        assert_eq!((book.name(a), book.name(b)), ("a", "c"));
+        assert_eq!(book.node("d"), Err(Full));
     }
 }

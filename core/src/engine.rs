@@ -73,6 +73,14 @@ impl EngineConfig {
     }
 }
 
+/// Who calls.
+enum Caller {
+    /// It does not say.
+    Nobody,
+    /// A node of ours, by its number if it has one.
+    Node(Option<NodeId>),
+}
+
 /// Room for one header with our identity and a machine's own pairs.
 const HEADER_BYTES: usize = 2_048;
 
@@ -95,7 +103,6 @@ struct Hub {
     scratch: Vec<u8>,
     /// Where frames go that no transport will carry.
     void: Vec<u8>,
-    strangers: u64,
     mismatches: u64,
     last_mismatch: String,
 }
@@ -116,9 +123,9 @@ impl Hub {
     }
 
     /// Who a header says its sender is, if it may speak with us.
-    fn admit(&mut self, header: Header<'_>) -> Result<Option<NodeId>, &'static str> {
+    fn admit(&mut self, header: Header<'_>) -> Result<Caller, &'static str> {
         let Some(peer) = Identity::from_header(header) else {
-            return Ok(None);
+            return Ok(Caller::Nobody);
         };
         if let Err(mismatch) = self.identity().accepts(&peer) {
             return Err(self.mismatch(peer.node, mismatch.message()));
@@ -126,10 +133,8 @@ impl Hub {
         if peer.node == self.config.node && peer.boot != self.config.boot {
             return Err(self.mismatch(peer.node, codes::SAME_NAME));
         }
-        // A stranger beyond the bound is nobody: it is answered, and never becomes a member.
-        let node = self.book.node(peer.node).ok();
-        self.strangers += u64::from(node.is_none());
-        Ok(node)
+        // To call is not enough to be given a number: whoever makes members of callers does that.
+        Ok(Caller::Node(self.book.find(peer.node)))
     }
 
     /// Somebody and this node must not speak; passes the reason on.
@@ -171,7 +176,6 @@ impl<M: Machine> Engine<M> {
             scratch: alloc::vec![0; HEADER_BYTES],
             void: Vec::with_capacity(HEADER_BYTES),
             config,
-            strangers: 0,
             mismatches: 0,
             last_mismatch: String::new(),
         };
@@ -208,13 +212,6 @@ impl<M: Machine> Engine<M> {
     #[must_use]
     pub fn streams(&self) -> u32 {
         self.hub.table.live()
-    }
-
-    /// Calls under names for which the address book has no room: `nodes_max` is too small, or somebody
-    /// makes names up.
-    #[must_use]
-    pub const fn strangers(&self) -> u64 {
-        self.hub.strangers
     }
 
     /// Callers and peers refused because they belong to another cluster, place by other settings, keep
@@ -262,8 +259,9 @@ impl<M: Machine> Engine<M> {
                 timeout,
             } => {
                 let header = Header(header.as_ref());
-                let from = match self.hub.admit(header) {
-                    Ok(from) => from,
+                let (from, answer) = match self.hub.admit(header) {
+                    Ok(Caller::Node(from)) => (from, Header(&self.hub.identity)),
+                    Ok(Caller::Nobody) => (None, Header::EMPTY),
                     Err(message) => {
                         return transport
                             .refuse(call, Status::new(Code::FailedPrecondition, message));
@@ -273,11 +271,6 @@ impl<M: Machine> Engine<M> {
                 let Ok(stream) = self.hub.table.insert(Side::Offered, Tag::NEW, deadline) else {
                     return transport
                         .refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
-                };
-                let answer = if from.is_some() {
-                    Header(&self.hub.identity)
-                } else {
-                    Header::EMPTY
                 };
                 transport.bind(call, stream, answer);
                 let event = StreamIn::Accepted {
@@ -654,5 +647,16 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
 
     fn name(&self, node: NodeId) -> &str {
         self.hub.book.name(node)
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        for class in [Class::Control, Class::Bulk] {
+            let link = Links::id(node, class);
+            if self.hub.links.reset(link) {
+                self.transport.hang_up(link);
+                self.hub.table.end_link(link);
+            }
+        }
+        self.hub.book.forget(node);
     }
 }

@@ -193,6 +193,17 @@ impl Links {
         self.timers.set(id.0, now + wait);
     }
 
+    /// Forgets a link. Says whether there is a connection, or an attempt at one, to be hung up.
+    pub fn reset(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.links.get_mut(id.0 as usize) else {
+            return false;
+        };
+        self.timers.cancel(id.0);
+        link.failures = 0;
+        let was = core::mem::replace(&mut link.state, State::Idle);
+        matches!(was, State::Up | State::Dialing)
+    }
+
     /// One link whose time has come; call until there is none.
     pub fn pop_due(&mut self, now: Instant) -> Option<LinkDue> {
         loop {
@@ -269,6 +280,19 @@ mod tests {
         links.handle(now, A, LinkEvent::Up);
         links.handle(now, A, LinkEvent::Lost);
         assert!(links.poll_timeout().unwrap().since(now) <= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_link_that_is_forgotten_is_as_new() {
+        let mut links = links();
+        assert!(!links.reset(A));
+        links.want(Instant::ZERO, A);
+        assert!(links.reset(A), "the dial is to be given up");
+        assert_eq!(links.poll_timeout(), None);
+        links.want(Instant::ZERO, A);
+        links.handle(Instant::ZERO, A, LinkEvent::Refused);
+        assert!(!links.reset(A));
+        assert_eq!(links.want(Instant::ZERO, A), Way::Dial(A));
     }
 
     #[test]

@@ -84,8 +84,12 @@ pub trait Io {
     /// [`Full`] if the address book is.
     fn node(&mut self, name: &str) -> Result<NodeId, Full>;
 
-    /// The name of a node. Names are never forgotten while the process lives.
+    /// The name of a node. It stays while the process lives, unless the number is given back.
     fn name(&self, node: NodeId) -> &str;
+
+    /// Gives the number of a node back, whose links are closed: it may name another next. Only for
+    /// whoever asked for the number and told nobody of it.
+    fn forget(&mut self, node: NodeId);
 }
 
 /// Takes what a machine tells the layer above it.

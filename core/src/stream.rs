@@ -23,7 +23,8 @@ pub enum StreamIn<'a> {
     /// [`Io::end`](crate::machine::Io::end) in the same call; a stream that is neither adopted nor
     /// ended is refused as unimplemented.
     Accepted {
-        /// Who called, if it said so in our metadata; nobody for a foreign client.
+        /// Who called, if it said so in our metadata and its name has a number here; nobody for a
+        /// foreign client.
         from: Option<NodeId>,
         /// What it calls.
         method: MethodId,

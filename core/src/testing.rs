@@ -46,6 +46,8 @@ pub(crate) struct FakeIo {
     pub(crate) submitted: Vec<(Tag, String)>,
     /// Makes `open`, `frame` or `submit` refuse.
     pub(crate) full: bool,
+    /// Numbers that were given back.
+    pub(crate) forgotten: Vec<NodeId>,
     names: Vec<String>,
     next_stream: u32,
 }
@@ -158,5 +160,9 @@ impl Io for FakeIo {
 
     fn name(&self, node: NodeId) -> &str {
         &self.names[node.0 as usize]
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        self.forgotten.push(node);
     }
 }

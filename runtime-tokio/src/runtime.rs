@@ -165,7 +165,6 @@ impl<K: ActorKind> NodeRuntime<K> {
             ("streams_open", u64::from(engine.streams())),
             ("callers_waiting", self.waiting.len() as u64),
             ("identity_mismatches", engine.mismatches()),
-            ("strangers", engine.strangers()),
         ];
         let stats = Stats {
             counters: gauges.into_iter().chain(ring.counters()).collect(),

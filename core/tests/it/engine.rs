@@ -248,6 +248,19 @@ fn a_call_goes_there_and_back_and_both_sides_know_each_other() {
     world.call("b", ECHO, None);
     world.settle();
     assert_eq!(world.heard(0), ["header b", "frame hi", "ended Ok Peer"]);
+    // To call is not enough to be given a number.
+    assert_eq!(world.heard(1), ["accepted from nobody", "frame hi"]);
+    let back = Ask::Call {
+        to: "a",
+        method: ECHO,
+        payload: b"hi",
+        deadline: None,
+    };
+    world.ask(1, back).unwrap();
+    world.settle();
+    world.heard(1);
+    world.call("b", ECHO, None);
+    world.settle();
     assert_eq!(world.heard(1), ["accepted from a", "frame hi"]);
     assert_eq!(
         (world.engines[0].streams(), world.engines[1].streams()),

@@ -371,6 +371,10 @@ impl Io for Checking<'_> {
     fn name(&self, node: NodeId) -> &str {
         self.io.name(node)
     }
+
+    fn forget(&mut self, node: NodeId) {
+        self.io.forget(node);
+    }
 }
 
 /// Passes nothing on: any effect is a fault. Names may be looked up.
@@ -429,5 +433,9 @@ impl Io for Still<'_> {
 
     fn name(&self, node: NodeId) -> &str {
         self.io.name(node)
+    }
+
+    fn forget(&mut self, _: NodeId) {
+        self.did = Some("forget");
     }
 }

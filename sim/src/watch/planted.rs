@@ -124,6 +124,10 @@ impl Io for Faulty<'_> {
     fn name(&self, node: NodeId) -> &str {
         self.io.name(node)
     }
+
+    fn forget(&mut self, node: NodeId) {
+        self.io.forget(node);
+    }
 }
 
 impl<M: Machine> Machine for Planted<M> {

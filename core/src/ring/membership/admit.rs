@@ -25,6 +25,15 @@ impl Membership {
         Some(slot)
     }
 
+    /// A host calls of which nothing was heard before.
+    pub(super) fn newcomer(&mut self, name: &str, lent: &mut Lent<'_>) -> Option<NodeId> {
+        if self.leaving.is_some() {
+            return None;
+        }
+        let slot = self.insert(name, lent)?;
+        Some(self.hosts.at(slot).node)
+    }
+
     pub(super) fn join(
         &mut self,
         name: &str,
@@ -211,6 +220,7 @@ impl Membership {
         host.incarnation = incarnation.unwrap_or(0);
         host.legacy = incarnation.is_none();
         host.attempts = 0;
+        host.was_member = true;
         host.suspect = false;
         host.refused = false;
         host.abstains = false;
@@ -285,9 +295,16 @@ impl Membership {
     pub(super) fn candidate_due(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         let host = self.hosts.at(slot);
         if !host.seed && host.attempts >= CANDIDATE_ATTEMPTS && !host.pinging && !host.queued {
-            self.hosts.forget(slot, &mut self.rng);
+            self.let_go(slot, lent);
         } else {
             self.look_into(slot, lent);
+        }
+    }
+
+    /// Gives the place of a host away.
+    fn let_go(&mut self, slot: Slot, lent: &mut Lent<'_>) {
+        if let Some(node) = self.hosts.forget(slot, &mut self.rng) {
+            lent.io.forget(node);
         }
     }
 
@@ -346,7 +363,7 @@ impl Membership {
     /// A tombstone has ended; a seed is looked for again.
     fn forget(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         if !self.hosts.at(slot).seed {
-            self.hosts.forget(slot, &mut self.rng);
+            self.let_go(slot, lent);
         } else if self.hosts.has_room() {
             self.hosts.enter(slot, Phase::Candidate, &mut self.rng);
             let host = self.hosts.at_mut(slot);

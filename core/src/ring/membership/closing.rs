@@ -82,7 +82,7 @@ impl Membership {
                 self.remove(slot, DownReason::Closed, self.returns(slot), lent);
             }
             // Nobody vouches for such news: the host is believed if it says otherwise.
-            Phase::Live(_) if call.caller.is_none() => {
+            Phase::Live(_) if !call.named => {
                 self.remove(slot, DownReason::Closed, Returns::ByAnswer, lent);
             }
             Phase::Live(check) => {

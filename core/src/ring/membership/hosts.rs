@@ -98,6 +98,8 @@ pub(super) struct Host {
     pub(super) refused: bool,
     /// It counts when the majority is counted.
     pub(super) counts: bool,
+    /// It has been a member: its number is known to others.
+    pub(super) was_member: bool,
     /// It refused to speak with this node, or this node with it: one of them is configured wrongly.
     pub(super) alien: bool,
     /// It left itself out of its last answer: it lost the majority, or leaves.
@@ -133,6 +135,7 @@ impl Host {
             suspect: false,
             refused: false,
             counts: false,
+            was_member: false,
             alien: false,
             abstains: false,
             pinging: false,
@@ -315,7 +318,8 @@ impl Hosts {
     }
 
     /// Gives the place of a host away that has no ping on its way and waits for none.
-    pub(super) fn forget(&mut self, slot: Slot, rng: &mut Rng) {
+    /// Returns its number if nobody else was ever told of it.
+    pub(super) fn forget(&mut self, slot: Slot, rng: &mut Rng) -> Option<NodeId> {
         self.enter(slot, Phase::Free, rng);
         let host = core::mem::replace(self.at_mut(slot), Host::free(Box::default()));
         debug_assert!(!host.pinging && !host.queued);
@@ -327,6 +331,7 @@ impl Hosts {
             entry.remove();
         }
         self.free.push(slot);
+        (!host.was_member).then_some(host.node)
     }
 
     /// Moves a host to another phase.

@@ -17,6 +17,8 @@ use crate::time::Instant;
 pub(super) struct Accepted {
     pub(super) method: MethodId,
     pub(super) caller: Option<NodeId>,
+    /// It says who it is, known or not.
+    pub(super) named: bool,
     /// It asks for a ping, or says that it drains.
     pub(super) marked: bool,
     /// It speaks for a start of its host that is over.
@@ -27,12 +29,15 @@ pub(super) struct Accepted {
 
 impl Accepted {
     const FLAG: u64 = 1 << 55;
-    const START: u16 = 0xfff;
+    const START: u16 = 0x7ff;
 
     pub(super) fn tag(self) -> Tag {
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
         let node = self.caller.map_or(0, |node| u64::from(node.0));
-        let flags = flag(self.caller.is_some(), 54) | flag(self.marked, 53) | flag(self.stale, 52);
+        let flags = flag(self.caller.is_some(), 54)
+            | flag(self.marked, 53)
+            | flag(self.stale, 52)
+            | flag(self.named, 51);
         Tag::new(
             MACHINE,
             Self::FLAG
@@ -56,6 +61,7 @@ impl Accepted {
             caller: flag(54).then_some(NodeId(rest as u32)),
             marked: flag(53),
             stale: flag(52),
+            named: flag(51),
             start: (rest >> 40) as u16 & Self::START,
         })
     }
@@ -82,7 +88,14 @@ impl Membership {
         };
         let identity = Identity::from_header(header);
         // A name without an identity, or our own, is no evidence of anybody.
-        let caller = from.filter(|node| *node != OWN && identity.is_some());
+        let caller = match (from, identity) {
+            (Some(node), Some(_)) if node != OWN => Some(node),
+            // Who says goodbye does not come in by it.
+            (None, Some(identity)) if method != control_plane::CLOSING => {
+                self.newcomer(identity.node, lent)
+            }
+            (Some(_) | None, _) => None,
+        };
         let incarnation = identity.map_or(0, |identity| identity.incarnation);
         let known = caller
             .and_then(|node| self.hosts.by_node(node))
@@ -90,6 +103,7 @@ impl Membership {
         let accepted = Accepted {
             method,
             caller,
+            named: identity.is_some(),
             marked: key.is_some_and(|key| header.value(key).is_some()),
             stale: known.is_some_and(|host| incarnation < host.incarnation),
             start: incarnation as u16 & Accepted::START,

@@ -89,6 +89,8 @@ impl Io for TestIo {
     fn name(&self, node: NodeId) -> &str {
         self.fake.name(node)
     }
+
+    fn forget(&mut self, _: NodeId) {}
 }
 
 /// What one node believes about the ring.

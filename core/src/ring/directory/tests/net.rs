@@ -98,6 +98,8 @@ impl Io for Side {
     fn name(&self, node: NodeId) -> &str {
         &self.names[node.0 as usize]
     }
+
+    fn forget(&mut self, _: NodeId) {}
 }
 
 /// One of our nodes.

@@ -258,6 +258,7 @@ fn hearsay_is_bounded() {
         Ok(()),
         "those who never answer are forgotten"
     );
+    assert_eq!(world.io.forgotten.len(), 8, "and so are their numbers");
 }
 
 #[test]
@@ -423,4 +424,30 @@ fn a_goodbye_that_was_on_its_way_while_its_host_started_anew_is_ignored() {
     let notice = encoded(&ClosingNotice { host: "x:1" });
     world.event(stream, tag, StreamIn::Frame(&notice));
     assert!(world.knows("x:1"));
+}
+
+#[test]
+fn a_host_of_which_nothing_was_heard_comes_in_by_its_call() {
+    let mut world = World::new();
+    let call = |world: &mut World, name: &str, method| {
+        let stream = world.io.accept();
+        let header = ours(name, 1, None);
+        let accepted = StreamIn::Accepted {
+            from: None,
+            method,
+            header: Header(&header),
+            deadline: None,
+        };
+        world.event(stream, Tag::NEW, accepted);
+        let (_, tag) = *world.io.adopted.last().unwrap();
+        (stream, tag)
+    };
+    call(&mut world, "b:1", PING);
+    assert!(world.knows("b:1"));
+    // Somebody unknown who speaks of another is not believed at once, nor does it come in by it.
+    let (stream, tag) = call(&mut world, "c:1", CLOSING);
+    let notice = encoded(&ClosingNotice { host: "b:1" });
+    world.event(stream, tag, StreamIn::Frame(&notice));
+    assert!(world.knows("b:1") && !world.knows("c:1"));
+    assert!(!world.take("b:1", PING).is_empty(), "it is looked into");
 }
