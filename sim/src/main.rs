@@ -32,10 +32,10 @@ enum Knot {
     /// How fast the membership alone settles.
     Convergence {
         /// Hosts.
-        #[arg(long, default_value_t = 100)]
-        nodes: usize,
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+        nodes: u32,
         /// Runs, each of a seed of its own.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
         runs: u64,
     },
 }
@@ -43,10 +43,10 @@ enum Knot {
 #[derive(Debug, Args)]
 struct RingArgs {
     /// Seeds to run.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     seeds: u64,
     /// The first of them.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
     first: u64,
     /// Run this seed alone.
     #[arg(long)]
@@ -69,8 +69,9 @@ fn main() -> ExitCode {
     match Cli::parse().knot {
         Knot::Ring(args) => ring(&args),
         Knot::Convergence { nodes, runs } => {
+            let nodes = nodes as usize;
             let figures: Vec<_> = (0..runs)
-                .map(|seed| convergence::measure(seed, nodes.max(2)))
+                .map(|seed| convergence::measure(seed, nodes))
                 .collect();
             report::convergence(nodes, &figures)
         }

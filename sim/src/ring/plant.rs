@@ -87,6 +87,18 @@ pub const PLANTS: &[Plant] = &[
         seeds: 20,
     },
     Plant {
+        name: "no-reunion",
+        bug: Bug::Membership(MembershipPlant::NoReunion),
+        breaks: Invariant::Views,
+        seeds: 40,
+    },
+    Plant {
+        name: "short-replay",
+        bug: Bug::Actors(ActorsPlant::ShortReplay),
+        breaks: Invariant::Counters,
+        seeds: 20,
+    },
+    Plant {
         name: "no-lag-guard",
         bug: Bug::Membership(MembershipPlant::NoLagGuard),
         breaks: Invariant::Frozen,

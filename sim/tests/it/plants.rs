@@ -1,5 +1,6 @@
 //! Each planted bug is seen by the invariant it breaks, within the stated number of seeds.
 
+use trefoil_sim::ring::invariants::Invariant;
 use trefoil_sim::ring::run::Options;
 use trefoil_sim::ring::{batch, plant};
 
@@ -38,10 +39,20 @@ seen! {
     no_anti_entropy: "no-anti-entropy",
     dead_claims: "dead-claims",
     hearsay: "hearsay",
+    no_reunion: "no-reunion",
+    short_replay: "short-replay",
     no_lag_guard: "no-lag-guard",
     forgotten_stream: "forgotten-stream",
     double_end: "double-end",
     late_timeout: "late-timeout",
+}
+
+#[test]
+fn every_invariant_has_a_plant() {
+    for invariant in Invariant::ALL {
+        let breaks = |plant: &plant::Plant| plant.breaks == invariant;
+        assert!(plant::PLANTS.iter().any(breaks), "{invariant}");
+    }
 }
 
 #[test]

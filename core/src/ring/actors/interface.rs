@@ -145,4 +145,6 @@ pub enum ActorsPlant {
     ForgetFence,
     /// A call that was forwarded is forwarded again.
     DoubleHop,
+    /// An actor is brought back without the last of several records.
+    ShortReplay,
 }

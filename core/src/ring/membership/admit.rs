@@ -311,6 +311,9 @@ impl Membership {
     /// Failed hosts are tried again, so that a partition heals. So are seeds that went otherwise: one
     /// that starts anew may find nobody it knows. Others that said goodbye are not.
     fn is_looked_for(&self, slot: Slot) -> bool {
+        if self.planted(MembershipPlant::NoReunion) {
+            return false;
+        }
         let host = self.hosts.at(slot);
         match host.phase() {
             Phase::Dead(DownReason::Failed, _) => true,

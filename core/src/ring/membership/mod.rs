@@ -75,6 +75,8 @@ mod due {
 pub enum MembershipPlant {
     /// A host that went comes back because somebody lists it.
     HearsayResurrects,
+    /// Hosts that failed are not looked for again.
+    NoReunion,
     /// A process that stood still believes its own suspicions.
     NoLagGuard,
     /// Due times are promised ten milliseconds too early.
