@@ -104,7 +104,7 @@ struct Hub {
     /// Where frames go that no transport will carry.
     void: Vec<u8>,
     mismatches: u64,
-    last_mismatch: String,
+    last_mismatch: (NodeId, String),
 }
 
 impl Hub {
@@ -128,31 +128,25 @@ impl Hub {
             return Ok(Caller::Nobody);
         };
         if let Err(mismatch) = self.identity().accepts(&peer) {
-            return Err(self.mismatch(peer.node, mismatch.message()));
+            self.mismatches += 1;
+            return Err(mismatch.message());
         }
         if peer.node == self.config.node && peer.boot != self.config.boot {
-            return Err(self.mismatch(peer.node, codes::SAME_NAME));
+            self.mismatches += 1;
+            return Err(codes::SAME_NAME);
         }
         // To call is not enough to be given a number: whoever makes members of callers does that.
         Ok(Caller::Node(self.book.find(peer.node)))
     }
 
-    /// Somebody and this node must not speak; passes the reason on.
-    fn mismatch<'m>(&mut self, peer: &str, message: &'m str) -> &'m str {
-        self.mismatches += 1;
-        self.last_mismatch.clear();
-        self.last_mismatch.push_str(peer);
-        self.last_mismatch.push_str(": ");
-        self.last_mismatch.push_str(message);
-        message
-    }
-
-    /// A peer refused to speak with this node.
-    fn refused_by(&mut self, peer: NodeId, message: &str) {
+    /// A peer that was called and this node must not speak.
+    fn mismatched(&mut self, link: LinkId, message: &str) {
         const SAID_MAX: usize = 256;
         if message.starts_with("TF-C") && message.len() <= SAID_MAX {
-            let peer = String::from(self.book.name(peer));
-            self.mismatch(&peer, message);
+            let (node, said) = &mut self.last_mismatch;
+            *node = Links::end(link).0;
+            said.clear();
+            said.push_str(message);
         }
     }
 }
@@ -177,7 +171,7 @@ impl<M: Machine> Engine<M> {
             void: Vec::with_capacity(HEADER_BYTES),
             config,
             mismatches: 0,
-            last_mismatch: String::new(),
+            last_mismatch: (NodeId(0), String::new()),
         };
         let mut bytes = core::mem::take(&mut hub.identity);
         let mut writer = HeaderWriter::new(&mut bytes);
@@ -221,11 +215,13 @@ impl<M: Machine> Engine<M> {
         self.hub.mismatches
     }
 
-    /// The last of them: the peer's name, and the code and message it was told or told us. Empty if
-    /// there was none.
+    /// The last peer that was called and that this node must not speak with, or it with this node: its
+    /// host string, and the code and message it was told or told us. Callers are not named here:
+    /// anybody can call, under any name.
     #[must_use]
-    pub fn last_mismatch(&self) -> &str {
-        &self.hub.last_mismatch
+    pub fn last_mismatch(&self) -> Option<(&str, &str)> {
+        let (node, said) = &self.hub.last_mismatch;
+        (!said.is_empty()).then(|| (self.name(*node), said.as_str()))
     }
 
     /// The name of a node.
@@ -287,10 +283,11 @@ impl<M: Machine> Engine<M> {
             }
             Arrival::Header { stream, ref header } => {
                 let header = Header(header.as_ref());
-                let Some((Side::Opened(_), tag)) = self.hub.table.open(stream) else {
+                let Some((Side::Opened(link), tag)) = self.hub.table.open(stream) else {
                     return;
                 };
                 if let Err(message) = self.hub.admit(header) {
+                    self.hub.mismatched(link, message);
                     transport.end(stream, Status::new(Code::Cancelled, message));
                     self.hub.table.end_later(
                         stream,
@@ -350,7 +347,8 @@ impl<M: Machine> Engine<M> {
                 self.hub.forget(now, stream);
                 let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
                 if let (Side::Opened(link), Code::FailedPrecondition) = (side, code) {
-                    self.hub.refused_by(Links::end(link).0, message);
+                    self.hub.mismatches += 1;
+                    self.hub.mismatched(link, message);
                 }
                 let status = Status {
                     code,

@@ -268,7 +268,7 @@ pub trait Storage {
     /// Bytes as the engine owns them.
     type Buf: AsRef<[u8]>;
 
-    /// Which store this is, drawn when it was made; zero if it does not say. Nodes whose stores say
+    /// Which store this is, drawn when it was opened; zero if it does not say. Nodes whose stores say
     /// different things refuse each other, or two of them might journal the same id in two places.
     fn id(&self) -> u64 {
         0

@@ -10,7 +10,7 @@ use trefoil_store::{Store, StoreOptions};
 use crate::cart::Carts;
 use crate::cli::{CheckConfig, Serve};
 use crate::config::{Config, File, Partition};
-use crate::{metrics, say};
+use crate::{metrics, say, store};
 
 /// Runs a node until it is interrupted, or asked to leave.
 ///
@@ -34,7 +34,11 @@ pub async fn run(args: &Serve) -> Result<()> {
     ));
     tokio::select! {
         heard = interrupted() => heard?,
-        why = strangers(node.handle()) => {
+        why = store::stopped(&store) => {
+            node.kill().await;
+            return Err(why.into());
+        }
+        why = strangers(node.handle(), &config.join) => {
             node.shutdown().await;
             anyhow::bail!("{why}; nodes that keep journals of their own, each in its process, cannot \
                 form one cluster: `trefoil up` runs several over one store");
@@ -77,19 +81,23 @@ pub fn check(args: &CheckConfig) -> Result<()> {
     Ok(())
 }
 
-/// Waits until this node, while it belongs to no cluster yet, turns out to keep its journals in another
-/// store than the cluster does. Once it belongs to one, it is the others who are strangers.
-async fn strangers(node: &Handle) -> String {
-    let mut mismatch = node.mismatch();
-    loop {
-        let why = mismatch.borrow_and_update().clone().unwrap_or_default();
-        if why.contains("TF-C12") && !node.members().majority {
-            return why.to_string();
-        }
-        if mismatch.changed().await.is_err() {
-            // The node has stopped, which is told elsewhere.
-            return std::future::pending().await;
-        }
+/// Waits until a host this node was told to join keeps its journals in another store. Once this node
+/// belongs to a cluster, it is the others who are strangers, and nothing ends this.
+async fn strangers(node: &Handle, join: &[String]) -> String {
+    let (mut mismatch, mut view) = (node.mismatch(), node.watch());
+    let refused = mismatch.wait_for(|told| {
+        told.as_ref().is_some_and(|told| {
+            told.why.contains("TF-C12") && join.iter().any(|h| **h == *told.host)
+        })
+    });
+    let told = tokio::select! {
+        biased;
+        _ = view.wait_for(|view| view.majority) => None,
+        told = refused => told.ok().and_then(|told| told.clone()),
+    };
+    match told {
+        Some(told) => format!("{}: {}", told.host, told.why),
+        None => std::future::pending().await,
     }
 }
 

@@ -1,12 +1,27 @@
 //! `trefoil store`: the store of a data directory.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use trefoil_store::Store;
+use trefoil_store::{Store, StoreError};
 
 use crate::cli::{StoreArgs, StoreCommand};
 use crate::say;
+
+/// How often the store is asked whether it still works.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// Waits until the store has stopped, which it does for good after a write that failed: a program that
+/// went on would answer errors for ever.
+pub async fn stopped(store: &Store) -> StoreError {
+    loop {
+        if let Some(why) = store.failure() {
+            return StoreError::Stopped(why);
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
 
 /// Does what was asked; the exit code says whether all is well.
 ///

@@ -8,7 +8,7 @@ use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
 use crate::cli::Up;
-use crate::{metrics, say, serve};
+use crate::{metrics, say, serve, store};
 
 /// Runs the cluster until it is interrupted.
 ///
@@ -49,7 +49,15 @@ pub async fn run(args: Up) -> Result<()> {
         "try: trefoil status --at {0}   trefoil cart add 7 apple 2 --at {0}",
         hosts[0]
     ));
-    serve::interrupted().await?;
+    tokio::select! {
+        heard = serve::interrupted() => heard?,
+        why = store::stopped(&store) => {
+            for node in nodes {
+                node.kill().await;
+            }
+            return Err(why.into());
+        }
+    }
     say("leaving: calls in flight end, actors are put to rest");
     for node in nodes {
         node.shutdown().await;

@@ -10,7 +10,7 @@ use trefoil_proto::google::Any;
 use crate::calls::Answer;
 use crate::clock;
 use crate::error::CallError;
-use crate::published::{Published, View};
+use crate::published::{Mismatch, Published, View};
 use crate::reply::{Applied, Got, apply_request, get_request};
 
 /// What handles ask of a driver.
@@ -107,11 +107,9 @@ impl Handle {
         self.published.view.subscribe()
     }
 
-    /// A watch of the last peer that would not speak with this node, or this node with it: its host
-    /// string, and the code and reason, such as `TF-C12` for journals in different stores. Such nodes
-    /// are configured wrongly, and will never be members of one cluster.
+    /// A watch of the last peer this node called and must not speak with.
     #[must_use]
-    pub fn mismatch(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn mismatch(&self) -> watch::Receiver<Option<Mismatch>> {
         self.published.mismatch.subscribe()
     }
 

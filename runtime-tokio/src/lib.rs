@@ -78,7 +78,7 @@ pub use error::{CallError, Remedy};
 pub use handle::{CallOptions, Handle, Stats};
 pub use net::{GrpcOptions, Tokio};
 pub use node::{Node, NodeOptions};
-pub use published::{Member, MemberState, View};
+pub use published::{Member, MemberState, Mismatch, View};
 pub use reply::{Applied, Got};
 pub use start::StartError;
 

@@ -51,6 +51,16 @@ pub struct Member {
     pub round_trip: Option<Duration>,
 }
 
+/// A peer that was called and that this node must not speak with, or it with this node: one of the two
+/// is configured wrongly, and they will never be members of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Its host string.
+    pub host: Arc<str>,
+    /// The code and the reason, such as `TF-C12` for journals in different stores.
+    pub why: Arc<str>,
+}
+
 /// The membership as this node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -82,8 +92,8 @@ type Owners = RwLock<HashMap<u64, NodeId, BuildHasherDefault<IdHasher>>>;
 pub(crate) struct Published {
     pub(crate) host: Arc<str>,
     pub(crate) view: watch::Sender<Arc<View>>,
-    /// The last peer that would not speak with this node, or this node with it, and why.
-    pub(crate) mismatch: watch::Sender<Option<Arc<str>>>,
+    /// The last peer that was called and would not speak with this node, or this node with it.
+    pub(crate) mismatch: watch::Sender<Option<Mismatch>>,
     placement: ArcSwapOption<Placement>,
     owners: [Owners; SHARDS],
     names: RwLock<Vec<Arc<str>>>,

@@ -21,7 +21,7 @@ use crate::calls::Waiting;
 use crate::clock;
 use crate::error::CallError;
 use crate::handle::{Ask, Stats};
-use crate::published::{Member, MemberState, Published, View};
+use crate::published::{Member, MemberState, Mismatch, Published, View};
 
 /// How often the wall clock is read anew, so that a step of it reaches the node.
 const WALL_INTERVAL: Duration = Duration::from_secs(30);
@@ -104,17 +104,22 @@ impl<K: ActorKind> NodeRuntime<K> {
         }
     }
 
-    /// Says once of each peer and reason that they will never speak.
+    /// Tells of a peer that was called and will never speak with this node.
     fn publish_mismatch(&mut self, engine: &Engine<Ring>) {
         if self.mismatches == engine.mismatches() {
             return;
         }
         self.mismatches = engine.mismatches();
-        let last = engine.last_mismatch();
-        let is_new = self.published.mismatch.borrow().as_deref() != Some(last);
-        if is_new {
-            tracing::error!("no connection with {last}");
-            self.published.mismatch.send_replace(Some(last.into()));
+        let Some((host, why)) = engine.last_mismatch() else {
+            return;
+        };
+        let same = |known: &Mismatch| *known.host == *host && *known.why == *why;
+        if !self.published.mismatch.borrow().as_ref().is_some_and(same) {
+            tracing::error!(host, "no connection: {why}");
+            let (host, why) = (host.into(), why.into());
+            self.published
+                .mismatch
+                .send_replace(Some(Mismatch { host, why }));
         }
     }
 

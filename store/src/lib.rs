@@ -145,12 +145,13 @@ impl Store {
     }
 
     fn over(database: Database, options: StoreOptions) -> Result<Self, StoreError> {
-        let id = tables::prepare(&database)?;
+        tables::prepare(&database)?;
+        let id = getrandom::u64().map_err(|error| StoreError::Unusable(error.to_string()))?;
         let in_flight_max = options.in_flight_max;
         let writer = Writer::start(database, options)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                id,
+                id: id.max(1),
                 writer,
                 in_flight_max,
             }),
@@ -165,7 +166,8 @@ impl Store {
         check::run(&Database::builder().open(directory.as_ref().join(FILE))?)
     }
 
-    /// Which store this is: drawn when it was made, kept in its file, never zero.
+    /// Which store this is: drawn when it was opened, for a copy of its file is another store. Never
+    /// zero.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.inner.id

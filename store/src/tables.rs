@@ -23,8 +23,6 @@ pub(crate) const CATALOG: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 pub(crate) const LOCAL: TableDefinition<'_, (&str, &[u8]), &[u8]> = TableDefinition::new("local");
 
 pub(crate) const META_FORMAT: &str = "format";
-/// Which store this is: drawn when it was made.
-pub(crate) const META_ID: &str = "id";
 /// Number of the next log.
 pub(crate) const META_LOGS: &str = "logs";
 /// Highest fencing token the catalog has seen.
@@ -32,17 +30,10 @@ pub(crate) const META_FENCE: &str = "fence";
 /// Revision of the last catalog write.
 pub(crate) const META_REVISION: &str = "revision";
 
-/// A random number that is not zero.
-fn entropy() -> Result<u64, StoreError> {
-    getrandom::u64()
-        .map(|drawn| drawn.max(1))
-        .map_err(|error| StoreError::Unusable(error.to_string()))
-}
-
-/// Makes the tables of a new file, and refuses one of a newer format. Returns which store it is.
-pub(crate) fn prepare(database: &Database) -> Result<u64, StoreError> {
+/// Makes the tables of a new file, and refuses one of a newer format.
+pub(crate) fn prepare(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;
-    let id = {
+    {
         let mut meta = transaction.open_table(META)?;
         let found = meta.get(META_FORMAT)?.map(|value| value.value());
         match found {
@@ -55,19 +46,13 @@ pub(crate) fn prepare(database: &Database) -> Result<u64, StoreError> {
             }
             Some(_) => {}
         }
-        let known = meta.get(META_ID)?.map(|value| value.value());
-        let id = known.map_or_else(entropy, Ok)?;
-        if known.is_none() {
-            meta.insert(META_ID, id)?;
-        }
         transaction.open_table(LOGS)?;
         transaction.open_table(RECORDS)?;
         transaction.open_table(CATALOG)?;
         transaction.open_table(LOCAL)?;
-        id
-    };
+    }
     transaction.commit()?;
-    Ok(id)
+    Ok(())
 }
 
 /// Fence and bounds of a log.

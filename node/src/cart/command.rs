@@ -125,6 +125,8 @@ fn print(id: u64, cart: Option<(BTreeMap<String, u32>, u64)>) {
 /// One line of a file of additions.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
+    /// Where it stands in the file, from 1.
+    number: usize,
     id: u64,
     sku: String,
     quantity: u32,
@@ -150,6 +152,7 @@ fn parse(text: &str) -> Result<Vec<Line>> {
             );
         };
         lines.push(Line {
+            number: number + 1,
             id: id.parse().with_context(|| {
                 format!("TF-N05: line {}: the id {id:?} is no number", number + 1)
             })?,
@@ -181,42 +184,80 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
     )?);
     let (client, options) = (client(at)?, options(at));
     let mut running = JoinSet::new();
-    let mut failed: Vec<String> = Vec::new();
-    for (number, line) in lines.into_iter().enumerate() {
+    let mut tally = Tally::default();
+    for line in lines {
         if running.len() >= in_flight
             && let Some(done) = running.join_next().await
         {
             bar.inc(1);
-            failed.extend(done?);
+            tally.count(done?);
+        }
+        if tally.in_a_row >= in_flight.max(GIVE_UP_MIN) {
+            break;
         }
         let client = client.clone();
-        running.spawn(async move {
-            let message = add_item(&line.sku, line.quantity);
-            match client.apply_with(line.id, &[message.any()], options).await {
-                Ok(applied) => {
-                    rejection(&applied).map(|reason| format!("addition {}: {reason}", number + 1))
-                }
-                Err(error) => Some(format!("addition {}: {error}", number + 1)),
-            }
-        });
+        running.spawn(async move { (line.number, addition(&client, &line, options).await) });
     }
     while let Some(done) = running.join_next().await {
         bar.inc(1);
-        failed.extend(done?);
+        tally.count(done?);
     }
-    bar.finish();
-    if let Some(first) = failed.first() {
-        bail!(
-            "{} of {} additions failed; the first: {first}",
-            failed.len(),
-            bar.length().unwrap_or(0)
-        );
+    bar.finish_and_clear();
+    tally.tell(bar.length().unwrap_or(0))
+}
+
+/// Failures in a row after which the rest of a file is not sent, unless more are in flight.
+const GIVE_UP_MIN: usize = 16;
+
+async fn addition(client: &Client, line: &Line, options: CallOptions) -> Result<(), String> {
+    let message = add_item(&line.sku, line.quantity);
+    match client.apply_with(line.id, &[message.any()], options).await {
+        Ok(applied) => rejection(&applied).map_or(Ok(()), Err),
+        Err(error) => Err(error.to_string()),
     }
-    say(&format!(
-        "{} additions, all acknowledged",
-        bar.length().unwrap_or(0)
-    ));
-    Ok(())
+}
+
+/// What came of the lines that were sent.
+#[derive(Default)]
+struct Tally {
+    acknowledged: u64,
+    failed: u64,
+    /// Failures since the last that was acknowledged.
+    in_a_row: usize,
+    /// Number of the line and reason.
+    first: Option<(usize, String)>,
+}
+
+impl Tally {
+    fn count(&mut self, (number, outcome): (usize, Result<(), String>)) {
+        let Err(why) = outcome else {
+            (self.acknowledged, self.in_a_row) = (self.acknowledged + 1, 0);
+            return;
+        };
+        self.failed += 1;
+        self.in_a_row += 1;
+        if self.first.as_ref().is_none_or(|(first, _)| number < *first) {
+            self.first = Some((number, why));
+        }
+    }
+
+    fn tell(self, lines: u64) -> Result<()> {
+        let Self {
+            acknowledged,
+            failed,
+            first,
+            ..
+        } = self;
+        if let Some((number, why)) = first {
+            let unsent = lines - acknowledged - failed;
+            bail!(
+                "{acknowledged} of {lines} additions acknowledged, {failed} failed, {unsent} not sent; the first \
+                 failure, line {number}: {why}"
+            );
+        }
+        say(&format!("{acknowledged} additions, all acknowledged"));
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -227,11 +268,13 @@ mod tests {
     fn lines_are_read_with_or_without_names() {
         let expected = [
             Line {
+                number: 2,
                 id: 7,
                 sku: "apple".into(),
                 quantity: 2,
             },
             Line {
+                number: 4,
                 id: 8,
                 sku: "pear tart".into(),
                 quantity: 1,
@@ -241,7 +284,11 @@ mod tests {
             parse("id,sku,quantity\n7, apple ,2\n\n8,pear tart,1\n").unwrap(),
             expected
         );
-        assert_eq!(parse("7,apple,2\n8,pear tart,1").unwrap(), expected);
+        let numbers = |text| {
+            let lines = parse(text).unwrap();
+            lines.iter().map(|line| line.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("7,apple,2\n8,pear tart,1"), [1, 2]);
     }
 
     #[test]

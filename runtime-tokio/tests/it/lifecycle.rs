@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use trefoil_core::ring::membership::MembershipConfig;
-use trefoil_runtime_tokio::{Client, ClientOptions, Handle, Node, NodeOptions, StartError};
+use trefoil_runtime_tokio::{
+    Client, ClientOptions, Handle, Mismatch, Node, NodeOptions, StartError,
+};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::harness::{
@@ -212,7 +214,12 @@ async fn nodes_with_journals_in_different_stores_form_no_cluster() {
         .await
         .unwrap()
         .clone();
-    assert!(why.unwrap().starts_with(&format!("{a}: TF-C12: ")));
+    let Mismatch { host, why } = why.unwrap();
+    assert!(*host == *a && why.starts_with("TF-C12: "), "{host} {why}");
+    assert!(
+        first.handle().mismatch().borrow().is_none(),
+        "it was called"
+    );
     // Longer than it would have waited for a seed that is silent.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(

@@ -449,15 +449,15 @@ fn a_planted_lost_append_is_found_by_the_check() {
 }
 
 #[test]
-fn a_store_is_the_same_when_it_is_opened_again_and_no_other_is() {
+fn nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let id = |path: &std::path::Path| {
-        let store = Store::open(path, StoreOptions::default()).unwrap();
-        assert_eq!(store.session("a").id(), store.id());
-        store.id()
-    };
-    let first = id(one.path());
-    assert_eq!(id(one.path()), first);
-    assert_ne!(id(two.path()), first);
-    assert_ne!(store().id(), 0);
+    drop(Store::open(one.path(), StoreOptions::default()).unwrap());
+    let file = "trefoil.redb";
+    std::fs::copy(one.path().join(file), two.path().join(file)).unwrap();
+    let open = |folder: &tempfile::TempDir| Store::open(folder, StoreOptions::default()).unwrap();
+    let (original, copy) = (open(&one), open(&two));
+    assert_ne!(original.id(), 0);
+    assert_ne!(original.id(), copy.id());
+    assert_eq!(original.session("a").id(), original.session("b").id());
+    assert_eq!(original.session("a").id(), original.id());
 }

@@ -53,7 +53,7 @@ use self::ops::{InFlight, Ops, Purpose};
 use super::ownership::Ownership;
 use crate::codes;
 use crate::header::Header;
-use crate::id::{MethodId, NodeId, StreamId, Tag};
+use crate::id::{MethodId, StreamId, Tag};
 use crate::identity;
 use crate::machine::{Full, Io};
 use crate::method::control_plane::{APPLY, GET};
@@ -182,13 +182,13 @@ impl Actors {
             up,
         };
         if let StreamIn::Accepted {
-            from,
             method,
             header,
             deadline,
+            ..
         } = event
         {
-            return self.accept(stream, from, method, header, deadline, cx);
+            return self.accept(stream, method, header, deadline, cx);
         }
         match self.calls.find(tag, stream) {
             Some((slot, Side::Caller)) => self.caller_says(slot, stream, event, cx),
@@ -336,7 +336,6 @@ impl Actors {
     fn accept(
         &mut self,
         stream: StreamId,
-        from: Option<NodeId>,
         method: MethodId,
         header: Header<'_>,
         deadline: Option<Instant>,
@@ -361,9 +360,6 @@ impl Actors {
                     .end(stream, Status::new(Code::InvalidArgument, codes::MALFORMED));
             }
         };
-        if let Some(node) = from {
-            self.know(node);
-        }
         let Ok(slot) = self.calls.insert(Origin::Stream(stream), verb, deadline) else {
             self.counters.refused += 1;
             return cx
