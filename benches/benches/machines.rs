@@ -163,6 +163,7 @@ impl Served {
             method,
             header,
             timeout: None,
+            loopback: true,
         };
         self.arrive(accepted).spend(|header| self.header = header);
         let stream = self.transport.bound.expect("a call that is bound");

@@ -14,6 +14,7 @@
 //! | `TF-C10` | INVALID_ARGUMENT | a stream of one message ended without it, or held two | correct the client |
 //! | `TF-C11` | FAILED_PRECONDITION | the caller uses this node's own name | give every node a name of its own |
 //! | `TF-C12` | FAILED_PRECONDITION | the caller keeps its journals in another store | let all nodes of a cluster share one store |
+//! | `TF-C13` | PERMISSION_DENIED | only callers on the node's own machine may ask for this | call from there |
 //! | `TF-R01` | UNAVAILABLE | not the owner, and the call was forwarded already | resolve again, retry |
 //! | `TF-R02` | UNAVAILABLE | this side of a partition holds no majority | retry, or call another node |
 //! | `TF-R03` | ABORTED | ownership moved during the call; the outcome is unknown | retry with the same request id |
@@ -52,6 +53,8 @@ pub const SAME_NAME: &str = "TF-C11: the caller uses this node's own name";
 /// The caller keeps its journals elsewhere.
 pub const OTHER_STORE: &str =
     "TF-C12: the caller keeps its journals in another store; all nodes of a cluster must share one";
+/// Not from elsewhere.
+pub const LOOPBACK_ONLY: &str = "TF-C13: only callers on this node's own machine may ask for this";
 /// Not the owner, and forwarded already.
 pub const NOT_OWNER: &str = "TF-R01: not the owner, and the call was forwarded already";
 /// No majority on this side.

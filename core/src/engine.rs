@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::limits::{Limits, LimitsError};
 use crate::link::{LinkConfig, LinkDue, Links, Way};
 use crate::machine::{Events, Full, Io, Machine};
+use crate::method::is_unary;
 use crate::status::{Cause, Code, Status};
 use crate::storage::{Completion, Op, Storage};
 use crate::stream::{Class, StreamIn};
@@ -139,6 +140,12 @@ impl Hub {
         Ok(Caller::Node(self.book.find(peer.node)))
     }
 
+    /// Whether what is left of the stream table is kept for nodes.
+    fn is_crowded(&self) -> bool {
+        let most = self.config.limits.streams_max;
+        self.table.live() >= most - most / 4
+    }
+
     /// A peer that was called and this node must not speak.
     fn mismatched(&mut self, link: LinkId, message: &str) {
         const SAID_MAX: usize = 256;
@@ -253,6 +260,7 @@ impl<M: Machine> Engine<M> {
                 method,
                 ref header,
                 timeout,
+                loopback,
             } => {
                 let header = Header(header.as_ref());
                 let (from, answer) = match self.hub.admit(header) {
@@ -264,16 +272,27 @@ impl<M: Machine> Engine<M> {
                     }
                 };
                 let deadline = timeout.map(|timeout| now + timeout);
-                let Ok(stream) = self.hub.table.insert(Side::Offered, Tag::NEW, deadline) else {
+                let is_nobody = answer == Header::EMPTY;
+                let inserted = if is_nobody && self.hub.is_crowded() {
+                    Err(Full)
+                } else {
+                    self.hub.table.insert(Side::Offered, Tag::NEW, deadline)
+                };
+                let Ok(stream) = inserted else {
                     return transport
                         .refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
                 };
                 transport.bind(call, stream, answer);
+                if is_unary(method) {
+                    let by = now + self.hub.config.limits.request_timeout;
+                    self.hub.table.expect_message(stream, by, deadline);
+                }
                 let event = StreamIn::Accepted {
                     from,
                     method,
                     header,
                     deadline,
+                    loopback,
                 };
                 self.deliver(now, stream, Tag::NEW, event, transport, storage, up);
                 if matches!(self.hub.table.open(stream), Some((Side::Offered, _))) {
@@ -312,6 +331,7 @@ impl<M: Machine> Engine<M> {
                 let Some((_, tag)) = self.hub.table.open(stream) else {
                     return;
                 };
+                self.hub.table.message_came(stream);
                 let before = self.hub.table.held(stream);
                 self.deliver(
                     now,

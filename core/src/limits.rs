@@ -1,10 +1,13 @@
 //! Limits of one node: set once, before anything is allocated, and they size the memory.
 
+use crate::time::Duration;
+
 /// Bounds of a node's tables, frames and turns.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Streams open at once, accepted and opened together. Each costs about 100 bytes. Too few and
-    /// calls are refused with `TF-C01`.
+    /// Streams open at once, accepted and opened together. Each costs about 120 bytes. Too few and
+    /// calls are refused with `TF-C01`. The last quarter is kept for nodes: callers that do not say
+    /// who they are cannot take it.
     pub streams_max: u32,
     /// Hosts ever heard of in the life of the process, at about 200 bytes each. Too few and new hosts
     /// are ignored.
@@ -18,6 +21,9 @@ pub struct Limits {
     pub stream_send_bytes_max: u32,
     /// Bytes of messages a peer may have sent on a stream that this node has not taken.
     pub stream_receive_bytes_max: u32,
+    /// How long the one message of a unary call may take to come. Longer and callers that open streams
+    /// and send nothing take more of `streams_max`.
+    pub request_timeout: Duration,
     /// Storage operations in flight at once.
     pub storage_ops_max: u32,
     /// Inputs the driver takes in one turn before it flushes and lets others run.
@@ -33,6 +39,7 @@ impl Default for Limits {
             reply_reserve: 64 << 10,
             stream_send_bytes_max: 1 << 20,
             stream_receive_bytes_max: 1 << 20,
+            request_timeout: Duration::from_secs(10),
             storage_ops_max: 8_192,
             turn_inputs_max: 256,
         }
@@ -90,6 +97,9 @@ impl Limits {
             if value == 0 {
                 return Err(LimitsError::Zero(name));
             }
+        }
+        if self.request_timeout.is_zero() {
+            return Err(LimitsError::Zero("request_timeout"));
         }
         if self.streams_max > 1 << 24 {
             return Err(LimitsError::TooManyStreams);

@@ -52,6 +52,12 @@ pub mod admin {
     pub const OWNER: MethodId = MethodId(10);
 }
 
+/// Whether a method of the knots takes exactly one message and gives one.
+#[must_use]
+pub const fn is_unary(method: MethodId) -> bool {
+    method.0 <= admin::OWNER.0
+}
+
 /// First number free for methods a user mounts; the numbers below belong to the knots.
 pub const FIRST_MOUNTED: MethodId = MethodId(64);
 

@@ -32,6 +32,8 @@ pub enum StreamIn<'a> {
         header: Header<'a>,
         /// When it stops waiting.
         deadline: Option<Instant>,
+        /// Whether it called from this very machine.
+        loopback: bool,
     },
     /// Metadata of the answer to a stream this side opened.
     Header(Header<'a>),

@@ -31,6 +31,8 @@ struct Slot {
     held: u32,
     /// The stream is over for the transport; its machine is still to be told.
     ending: bool,
+    /// It waits for its one message; from then on this deadline holds.
+    silent: Option<Option<Instant>>,
 }
 
 /// An end that a machine has still to be told of.
@@ -62,6 +64,7 @@ impl Table {
             tag: Tag::NEW,
             held: 0,
             ending: false,
+            silent: None,
         };
         Self {
             slots: alloc::vec![fresh; streams_max as usize],
@@ -85,11 +88,34 @@ impl Table {
         slot.tag = tag;
         slot.held = 0;
         slot.ending = false;
+        slot.silent = None;
         if let Some(deadline) = deadline {
             self.deadlines.set(number, deadline);
         }
         self.live += 1;
         Ok(StreamId::new(number, slot.generation))
+    }
+
+    /// The message of an accepted stream must come by `by`, whatever the caller's deadline.
+    pub(crate) fn expect_message(&mut self, stream: StreamId, by: Instant, then: Option<Instant>) {
+        if then.is_some_and(|then| then <= by) {
+            return;
+        }
+        if let Some(slot) = self.slot_mut(stream) {
+            slot.silent = Some(then);
+            self.deadlines.set(stream.slot(), by);
+        }
+    }
+
+    /// A message came: from now on the caller's own deadline holds.
+    pub(crate) fn message_came(&mut self, stream: StreamId) {
+        let Some(then) = self.slot_mut(stream).and_then(|slot| slot.silent.take()) else {
+            return;
+        };
+        match then {
+            Some(then) => self.deadlines.set(stream.slot(), then),
+            None => self.deadlines.cancel(stream.slot()),
+        }
     }
 
     fn slot(&self, stream: StreamId) -> Option<&Slot> {

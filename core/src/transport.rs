@@ -45,6 +45,8 @@ pub enum Arrival<B> {
         header: B,
         /// How long the caller will wait from now on.
         timeout: Option<Duration>,
+        /// Whether the caller is certainly on this very machine.
+        loopback: bool,
     },
     /// Metadata of the answer to an opened stream.
     Header {

@@ -32,8 +32,10 @@ pub async fn run(args: &Serve) -> Result<()> {
         node.address(),
         config.cluster
     ));
+    let asked = node.handle().clone();
     tokio::select! {
         heard = interrupted() => heard?,
+        () = asked.left() => say("left, as it was asked to"),
         why = store::stopped(&store) => {
             node.kill().await;
             return Err(why.into());

@@ -107,6 +107,13 @@ impl Handle {
         self.published.view.subscribe()
     }
 
+    /// Waits until the node has left its cluster, whoever asked it to.
+    pub async fn left(&self) {
+        let mut left = self.published.left.subscribe();
+        // The sender lives as long as this handle.
+        let _ = left.wait_for(|left| *left).await;
+    }
+
     /// A watch of the last peer this node called and must not speak with.
     #[must_use]
     pub fn mismatch(&self) -> watch::Receiver<Option<Mismatch>> {

@@ -59,10 +59,10 @@ pub(crate) struct Tcp(pub(crate) TcpListener);
 impl Listener for Tcp {
     type Io = TokioIo<TcpStream>;
 
-    async fn accept(&mut self) -> io::Result<Self::Io> {
-        let (stream, _) = self.0.accept().await?;
+    async fn accept(&mut self) -> io::Result<(Self::Io, bool)> {
+        let (stream, peer) = self.0.accept().await?;
         stream.set_nodelay(true)?;
-        Ok(TokioIo::new(stream))
+        Ok((TokioIo::new(stream), peer.ip().to_canonical().is_loopback()))
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) struct Published {
     pub(crate) view: watch::Sender<Arc<View>>,
     /// The last peer that was called and would not speak with this node, or this node with it.
     pub(crate) mismatch: watch::Sender<Option<Mismatch>>,
+    /// Whether the node has left its cluster.
+    pub(crate) left: watch::Sender<bool>,
     placement: ArcSwapOption<Placement>,
     owners: [Owners; SHARDS],
     names: RwLock<Vec<Arc<str>>>,
@@ -105,6 +107,7 @@ impl Published {
             host: host.into(),
             view: watch::Sender::new(Arc::default()),
             mismatch: watch::Sender::new(None),
+            left: watch::Sender::new(false),
             placement: ArcSwapOption::empty(),
             owners: std::array::from_fn(|_| Owners::default()),
             names: RwLock::default(),

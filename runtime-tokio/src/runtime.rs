@@ -98,6 +98,7 @@ impl<K: ActorKind> NodeRuntime<K> {
 
     fn left(&mut self) {
         self.left = true;
+        self.published.left.send_replace(true);
         for leaver in self.leavers.drain(..) {
             // Whoever asked may have gone.
             let _ = leaver.send(());

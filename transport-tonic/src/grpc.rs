@@ -184,13 +184,14 @@ impl<R: Runtime> Grpc<R> {
     }
 
     fn offered(&mut self, mut offer: Offer) -> Arrival<Bytes> {
-        let (method, timeout) = (offer.method, offer.timeout);
+        let (method, timeout, loopback) = (offer.method, offer.timeout, offer.loopback);
         let header = std::mem::take(&mut offer.header);
         Arrival::Accepted {
             call: self.calls.insert(offer),
             method,
             header,
             timeout,
+            loopback,
         }
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Offer {
     pub(crate) method: MethodId,
     pub(crate) header: Bytes,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) loopback: bool,
     pub(crate) inbound: Streaming<Bytes>,
     pub(crate) pipe: Arc<Pipe>,
 }

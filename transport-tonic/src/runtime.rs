@@ -33,8 +33,9 @@ pub trait Listener: Send + 'static {
     /// A connection as hyper reads and writes it.
     type Io: Read + Write + Unpin + Send + 'static;
 
-    /// The next connection, with `TCP_NODELAY` set. May be dropped while it waits without losing one.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Io>> + Send;
+    /// The next connection, with `TCP_NODELAY` set, and whether it comes from this very machine. May be
+    /// dropped while it waits without losing one.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, bool)>> + Send;
 }
 
 /// Hyper's executor over a runtime.

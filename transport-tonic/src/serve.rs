@@ -24,7 +24,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The service as hyper calls it.
 #[derive(Clone)]
-struct Served(GrpcService);
+struct Served {
+    service: GrpcService,
+    loopback: bool,
+}
 
 impl hyper::service::Service<Request<Incoming>> for Served {
     type Response = Response<tonic::body::Body>;
@@ -32,7 +35,7 @@ impl hyper::service::Service<Request<Incoming>> for Served {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.0.answer(request);
+        let answer = self.service.answer(request, self.loopback);
         Box::pin(async move { Ok(answer.await) })
     }
 }
@@ -158,10 +161,10 @@ impl<R: Runtime> Server<R> {
             };
             match accepted {
                 None => return,
-                Some(Ok(io)) => {
+                Some(Ok((io, loopback))) => {
                     let server = self.clone();
                     self.runtime
-                        .spawn(async move { server.serve_connection(io).await });
+                        .spawn(async move { server.serve_connection(io, loopback).await });
                 }
                 Some(Err(_)) => self.runtime.timer().sleep(ACCEPT_PAUSE).await,
             }
@@ -169,12 +172,21 @@ impl<R: Runtime> Server<R> {
     }
 
     /// Serves one connection until it ends, is drained or closed. To a server that drains it is
-    /// closed at once.
-    pub async fn serve_connection(&self, io: impl Read + Write + Unpin + Send + 'static) {
+    /// closed at once. `loopback` says that the other end is on this very machine, and may do what
+    /// operators may.
+    pub async fn serve_connection(
+        &self,
+        io: impl Read + Write + Unpin + Send + 'static,
+        loopback: bool,
+    ) {
         let Some(guest) = self.enter() else { return };
-        let connection = self
-            .builder()
-            .serve_connection(io, Served(self.service.clone()));
+        let connection = self.builder().serve_connection(
+            io,
+            Served {
+                service: self.service.clone(),
+                loopback,
+            },
+        );
         let mut connection = pin!(connection);
         let mut draining = false;
         std::future::poll_fn(|cx| {

@@ -90,6 +90,7 @@ impl GrpcService {
     pub(crate) fn answer<B>(
         &self,
         request: Request<B>,
+        loopback: bool,
     ) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
     where
         B: Body + Send + 'static,
@@ -102,7 +103,7 @@ impl GrpcService {
             }
             let streaming =
                 method.descriptor.client_streaming || method.descriptor.server_streaming;
-            return self.call(id, streaming, request);
+            return self.call(id, streaming, loopback, request);
         }
         if path.starts_with(health::PREFIX) {
             return self.health.answer(request);
@@ -125,6 +126,7 @@ impl GrpcService {
         &self,
         method: MethodId,
         streaming: bool,
+        loopback: bool,
         request: Request<B>,
     ) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
     where
@@ -135,6 +137,7 @@ impl GrpcService {
         let request = request.map(|body| InBody::new(body, Arc::clone(&pipe)));
         let offering = Offering {
             method,
+            loopback,
             inbox: Arc::clone(&self.inbox),
             pipe,
         };
@@ -181,7 +184,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = self.answer(request);
+        // Where the caller is, is for whoever mounted the service to know.
+        let answer = self.answer(request, false);
         Box::pin(async move { Ok(answer.await) })
     }
 }
@@ -189,6 +193,7 @@ where
 /// Puts one call before the driver.
 struct Offering {
     method: MethodId,
+    loopback: bool,
     inbox: Arc<Inbox>,
     pipe: Arc<Pipe>,
 }
@@ -209,6 +214,7 @@ impl Service<tonic::Request<Streaming<Bytes>>> for Offering {
             method: self.method,
             header: metadata::header(&headers),
             timeout: metadata::timeout(&headers),
+            loopback: self.loopback,
             inbound,
             pipe: Arc::clone(&self.pipe),
         };

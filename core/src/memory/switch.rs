@@ -138,6 +138,7 @@ impl Memory {
             method,
             header,
             timeout,
+            loopback: true,
         });
     }
 

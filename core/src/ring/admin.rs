@@ -50,6 +50,18 @@ impl Admin {
         io: &mut dyn Io,
     ) -> bool {
         match event {
+            StreamIn::Accepted {
+                method: admin::LEAVE,
+                loopback: false,
+                ..
+            } => {
+                // Nobody beyond can prove who he is.
+                io.end(
+                    stream,
+                    Status::new(Code::PermissionDenied, codes::LOOPBACK_ONLY),
+                );
+                false
+            }
             StreamIn::Accepted { method, .. } => {
                 io.adopt(stream, Tag::new(MACHINE, u64::from(method.0)));
                 false
@@ -231,4 +243,38 @@ pub(crate) fn counters(shown: Shown<'_>) -> [Counter<'static>; 22] {
         ("contests_lost", directory.contests_lost),
     ]
     .map(|(name, value)| Counter { name, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Header;
+    use crate::machine::Machine;
+    use crate::ring::{Ring, RingConfig, RingEvent};
+    use crate::testing::FakeIo;
+
+    #[test]
+    fn only_callers_on_the_nodes_own_machine_make_it_leave() {
+        for (loopback, leaves) in [(true, true), (false, false)] {
+            let mut ring = Ring::new(RingConfig::lan("a:1", &[], 1)).unwrap();
+            let mut io = FakeIo::default();
+            let stream = io.accept();
+            let mut up = |_: RingEvent<'_>| {};
+            let accepted = StreamIn::Accepted {
+                from: None,
+                method: admin::LEAVE,
+                header: Header::EMPTY,
+                deadline: None,
+                loopback,
+            };
+            ring.handle_stream(Instant::ZERO, stream, Tag::NEW, accepted, &mut io, &mut up);
+            if let Some((adopted, tag)) = io.adopted.pop() {
+                let event = StreamIn::Frame(&[]);
+                ring.handle_stream(Instant::ZERO, adopted, tag, event, &mut io, &mut up);
+            }
+            let end = io.take_end(stream).unwrap();
+            assert_eq!(ring.is_leaving(), leaves);
+            assert_eq!(end.code == Code::PermissionDenied, !leaves);
+        }
+    }
 }

@@ -16,7 +16,8 @@ use trefoil_core::time::{Duration, Instant};
 use trefoil_core::transport::Transport;
 
 const ECHO: MethodId = MethodId(100);
-const SILENT: MethodId = MethodId(101);
+// A unary method of the knots, so that its one message is waited for.
+const SILENT: MethodId = MethodId(1);
 
 /// Echoes what it is called with; tells everything it hears.
 #[derive(Debug, Default)]
@@ -31,6 +32,10 @@ enum Ask<'a> {
         method: MethodId,
         payload: &'a [u8],
         deadline: Option<Instant>,
+    },
+    /// Opens a stream and sends nothing.
+    Nothing {
+        to: &'a str,
     },
     End(StreamId),
 }
@@ -111,6 +116,10 @@ impl Machine for Toy {
                 io.frame(stream, payload.len())?.copy_from_slice(payload);
                 io.half_close(stream);
                 up.event(stream);
+            }
+            Ask::Nothing { to } => {
+                let to = io.node(to)?;
+                up.event(io.open(to, SILENT, Class::Control, Header::EMPTY, None, Tag(1))?);
             }
             Ask::End(stream) => io.end(stream, Status::new(Code::Cancelled, "enough")),
         }
@@ -408,6 +417,50 @@ fn a_full_table_refuses_and_recovers() {
         "{heard:?}"
     );
     assert_eq!(world.engines[0].streams(), 7);
+}
+
+#[test]
+fn a_caller_that_sends_nothing_is_not_waited_for_for_ever() {
+    let mut world = World::pair();
+    world.ask(0, Ask::Nothing { to: "b" });
+    world.settle();
+    assert_eq!(world.engines[1].streams(), 1);
+    let limit = Limits::default().request_timeout;
+    assert_eq!(world.engines[1].poll_timeout(), Some(world.now + limit));
+    world.sleep(1);
+    assert_eq!(world.engines[1].streams(), 0);
+    assert_eq!(
+        world.heard(1).last().unwrap(),
+        "ended DeadlineExceeded Deadline"
+    );
+    // Once the message is there, the callee may take its time.
+    world.call("b", SILENT, None);
+    world.settle();
+    assert_eq!(world.engines[1].streams(), 1);
+    assert_eq!(world.engines[1].poll_timeout(), None);
+}
+
+#[test]
+fn the_last_quarter_of_the_streams_is_kept_for_nodes() {
+    let stranger = EngineConfig {
+        anonymous: true,
+        ..config("x", "c")
+    };
+    let mut world = World::new(&[stranger, config("b", "c"), config("a", "c")]);
+    for _ in 0..8 {
+        world.call("b", SILENT, None);
+    }
+    world.settle();
+    assert_eq!(world.engines[1].streams(), 6, "of eight");
+    let call = Ask::Call {
+        to: "b",
+        method: ECHO,
+        payload: b"hi",
+        deadline: None,
+    };
+    world.ask(2, call);
+    world.settle();
+    assert_eq!(world.heard(2), ["header b", "frame hi", "ended Ok Peer"]);
 }
 
 #[test]

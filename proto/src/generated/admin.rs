@@ -601,7 +601,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("descriptors/admin.bin");
 
 /// The services of the package, each with its methods in the order of the definition.
 pub mod service {
-    /// Served beside the knots on the same port; beyond loopback only to authenticated callers.
+    /// Served beside the knots on the same port. What changes anything is for callers on the node's own machine.
     pub mod admin {
         use crate::MethodDescriptor;
 
@@ -615,7 +615,7 @@ pub mod service {
             server_streaming: false,
         };
 
-        /// Drain and leave.
+        /// Drain and leave; over loopback only.
         pub const LEAVE: MethodDescriptor = MethodDescriptor {
             path: "/trefoil.admin.v1.Admin/Leave",
             client_streaming: false,

@@ -142,6 +142,7 @@ impl SimTransport {
                         method,
                         header,
                         timeout,
+                        loopback: false,
                     },
                 );
             }

@@ -363,6 +363,7 @@ fn a_client_serves_nothing() {
         method: control_plane::PING,
         header: Header::EMPTY,
         deadline: None,
+        loopback: true,
     };
     let World {
         client,

@@ -62,9 +62,13 @@ impl Directory {
         }
     }
 
-    /// Whether a caller that said who it is speaks in another's name.
+    /// Whether a caller speaks in another's name, or says nothing of itself where a member would.
     fn speaks_for_another(&self, from: Option<NodeId>, slot: Host) -> bool {
-        from.is_some_and(|from| self.peers.at(slot).node != from)
+        let peer = self.peers.at(slot);
+        match from {
+            Some(from) => peer.node != from,
+            None => self.peers.is_live(slot) && !peer.legacy && slot != SELF,
+        }
     }
 
     /// The owner of the first of `ids` that belongs to someone else than `host`.

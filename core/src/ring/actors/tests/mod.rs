@@ -296,6 +296,7 @@ impl Node {
             method,
             header: header.finish(),
             deadline,
+            loopback: true,
         };
         self.stream(stream, Tag::NEW, event);
         stream

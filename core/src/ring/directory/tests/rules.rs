@@ -6,7 +6,9 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use trefoil_proto::control_plane::{ActorIdsReply, OwnershipAnnounce};
+use trefoil_proto::control_plane::{
+    ActorIdsReply, ExpiryAnnounce, OwnerChangeAck, OwnershipAnnounce,
+};
 use trefoil_proto::wire::Decode;
 
 use super::super::*;
@@ -345,6 +347,7 @@ fn other_methods_are_not_served() {
         method: control_plane::PING,
         header,
         deadline: None,
+        loopback: true,
     };
     world.event(stream, Tag::NEW, accepted);
     assert_eq!(
@@ -426,4 +429,19 @@ fn dead_hosts_keep_their_claims_only_if_that_is_planted() {
         world.down(B);
         assert_eq!(world.owner(1).is_some(), plant.is_some());
     }
+}
+
+#[test]
+fn who_says_nothing_of_itself_speaks_for_no_member_of_ours() {
+    let mut world = World::of_three();
+    let id = world.won_by(B, ME).next().unwrap();
+    assert!(world.announced("b", &[id]).0);
+    let request = bytes(&ExpiryAnnounce {
+        host: "b",
+        ids: &[id][..],
+    });
+    let (frames, _) = world.serve(None, control_plane::ANNOUNCE_EXPIRY, &request);
+    let ack = OwnerChangeAck::parse(&frames[0]).unwrap();
+    assert!(!ack.accepted, "{}", ack.message);
+    assert_eq!(world.directory.resolve(id), Route::Remote(B));
 }

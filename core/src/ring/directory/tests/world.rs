@@ -235,6 +235,7 @@ impl World {
                 method,
                 header,
                 deadline: None,
+                loopback: true,
             },
         );
         let (adopted, tag) = self.io.adopted.pop().unwrap();
@@ -258,19 +259,28 @@ impl World {
         (ack.accepted, ack.message.into())
     }
 
+    fn node_of(host: &str) -> Option<NodeId> {
+        let at = ["a", "b", "c"].iter().position(|name| *name == host)?;
+        Some(NodeId(at as u32))
+    }
+
     /// `host` claims ids by a call from the node of that name.
     pub(super) fn announced(&mut self, host: &str, ids: &[u64]) -> (bool, String) {
-        let from = ["a", "b", "c"]
-            .iter()
-            .position(|name| *name == host)
-            .map(|at| NodeId(at as u32));
         let request = bytes(&OwnershipAnnounce { host, ids });
-        self.acknowledged(from, control_plane::ANNOUNCE_OWNERSHIP, &request)
+        self.acknowledged(
+            Self::node_of(host),
+            control_plane::ANNOUNCE_OWNERSHIP,
+            &request,
+        )
     }
 
     pub(super) fn expired(&mut self, host: &str, ids: &[u64]) -> (bool, String) {
         let request = bytes(&ExpiryAnnounce { host, ids });
-        self.acknowledged(None, control_plane::ANNOUNCE_EXPIRY, &request)
+        self.acknowledged(
+            Self::node_of(host),
+            control_plane::ANNOUNCE_EXPIRY,
+            &request,
+        )
     }
 
     /// Answers a call this node made.
