@@ -1,4 +1,22 @@
 //! The program `trefoil`: see `trefoil --help`.
+//!
+//! # Stable codes of its own errors
+//!
+//! | code | meaning |
+//! |---|---|
+//! | `TF-N01` | the configuration file cannot be read |
+//! | `TF-N02` | it is no TOML, or says something unknown |
+//! | `TF-N03` | a setting is missing |
+//! | `TF-N04` | a value does not hold |
+//! | `TF-N05` | a line of a CSV file cannot be read |
+//! | `TF-N06` | a CSV file cannot be read |
+//! | `TF-N07` | metrics cannot be served there |
+//! | `TF-N08` | the nodes of `up` did not find each other |
+//! | `TF-N09` | the directory given to `demo` is not empty |
+//! | `TF-N10` | `--log` is no filter |
+//!
+//! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
+//! `TF-C` and `TF-R` from the machines.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
@@ -15,7 +33,7 @@ mod up;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -27,14 +45,26 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Standard error is the last resort; if it is gone there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// An error and its causes, each of which is left out that is told already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn start(cli: Cli) -> Result<ExitCode> {
-    let filter = EnvFilter::try_new(&cli.log)?;
+    let filter = EnvFilter::try_new(&cli.log)
+        .with_context(|| format!("TF-N10: --log {:?} is no filter", cli.log))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

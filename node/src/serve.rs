@@ -67,9 +67,7 @@ pub fn check(args: &CheckConfig) -> Result<()> {
     };
     let config = Config::from_args(&serve)?;
     let options = options(&config);
-    options.limits.check()?;
-    options.actors.check()?;
-    options.grpc.check()?;
+    options.check()?;
     say(&format!("host     {}", config.host));
     say(&format!("listen   {}", config.listen));
     say(&format!("cluster  {}", config.cluster));

@@ -47,8 +47,9 @@ async fn ask(client: &Client, at: &At) -> Result<Bytes> {
 
 fn text(status: &StatusReply<'_>) -> String {
     let mut lines = vec![format!(
-        "{}  {}, {} active ids, {} known, {} calls open, up {} s, start {}, trefoil {}",
+        "{}  of {}, {}, {} active ids, {} known, {} calls open, up {} s, start {}, trefoil {}",
         status.host,
+        status.cluster,
         status.state,
         status.active_ids,
         status.known_ids,
@@ -104,6 +105,7 @@ fn json(status: &StatusReply<'_>) -> Result<String> {
         .collect();
     Ok(serde_json::to_string(&serde_json::json!({
         "host": status.host,
+        "cluster": status.cluster,
         "state": status.state,
         "incarnation": status.incarnation,
         "uptime_ms": status.uptime_ms,

@@ -96,6 +96,17 @@ impl NodeOptions {
         }
     }
 
+    /// Checks every setting, as a start would, without listening or taking memory for long.
+    ///
+    /// # Errors
+    /// The first setting that does not hold.
+    pub fn check(&self) -> Result<(), StartError> {
+        self.limits.check()?;
+        self.grpc.check()?;
+        Ring::new(self.ring(1, 1))?;
+        Ok(())
+    }
+
     fn ring(&self, boot: u64, seed: u64) -> RingConfig {
         let mut membership = self.membership.clone();
         membership.host = self.host.clone();
@@ -111,6 +122,7 @@ impl NodeOptions {
         actors.seed = seed.rotate_left(32);
         let (placement, weights) = (self.placement, self.weights.clone());
         RingConfig {
+            cluster: self.cluster.clone(),
             membership,
             directory,
             actors,

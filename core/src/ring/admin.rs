@@ -12,6 +12,8 @@ use super::actors::Actors;
 use super::directory::Directory;
 use super::membership::Membership;
 use super::ownership::{Ownership, Route};
+use alloc::string::String;
+
 use crate::codes;
 use crate::id::{MethodId, NodeId, StreamId, Tag};
 use crate::machine::{Full, Io};
@@ -28,12 +30,21 @@ pub const MACHINE: u8 = 4;
 pub const OWNERS_MAX: usize = 4_096;
 
 /// Answers operators.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Admin {
+    cluster: String,
     since: Option<Instant>,
 }
 
 impl Admin {
+    /// Answers for a node of the cluster of this name.
+    pub(crate) const fn new(cluster: String) -> Self {
+        Self {
+            cluster,
+            since: None,
+        }
+    }
+
     /// The node began to run; later calls change nothing.
     pub(crate) fn started(&mut self, at: Instant) {
         self.since.get_or_insert(at);
@@ -141,7 +152,7 @@ impl Admin {
         let counters = counters(shown);
         let reply = StatusReply {
             host: membership.host(),
-            cluster: "",
+            cluster: &self.cluster,
             incarnation: membership.incarnation(),
             uptime_ms: self
                 .since

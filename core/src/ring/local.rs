@@ -141,7 +141,7 @@ impl<K: ActorKind> LocalRing<K> {
                 placement: ring.directory().placement().fingerprint(),
                 limits: limits.clone(),
                 seed,
-                ..EngineConfig::new(host, "local", config.actors.owner.0)
+                ..EngineConfig::new(host, &config.cluster, config.actors.owner.0)
             };
             Ok(Node {
                 engine: Engine::new(engine, ring).map_err(LocalRingError::Limits)?,

@@ -33,6 +33,8 @@ use crate::time::{Instant, earliest};
 /// Settings of all machines of a ring.
 #[derive(Clone, Debug)]
 pub struct RingConfig {
+    /// Name of the cluster, for operators to see; the engine's.
+    pub cluster: String,
     /// Who is a member.
     pub membership: MembershipConfig,
     /// Who owns what.
@@ -52,6 +54,7 @@ impl RingConfig {
     #[must_use]
     pub fn lan(host: &str, seeds: &[&str], boot: u64) -> Self {
         Self {
+            cluster: String::new(),
             membership: MembershipConfig {
                 host: String::from(host),
                 seeds: seeds.iter().map(|seed| String::from(*seed)).collect(),
@@ -289,7 +292,7 @@ impl Ring {
             membership: Membership::new(config.membership).map_err(RingConfigError::Membership)?,
             directory: Directory::new(directory, placement).map_err(RingConfigError::Directory)?,
             actors: Actors::new(config.actors).map_err(RingConfigError::Actors)?,
-            admin: Admin::default(),
+            admin: Admin::new(config.cluster),
             news: Vec::with_capacity(16),
             leaving: false,
         })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
 use trefoil_core::rng::Rng;
@@ -28,7 +28,7 @@ use self::load::{Books, Course, PHASES, Tally, cart_of};
 use self::report::{Check, Phase, Report};
 use crate::cart::items;
 use crate::cli::Demo;
-use crate::say;
+use crate::{say, serve};
 
 /// Most seconds until every id of the cut node is answered elsewhere, and until views are equal.
 const HEAL_S: f64 = 15.0;
@@ -44,7 +44,20 @@ pub async fn run(args: Demo) -> Result<ExitCode> {
         .data
         .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
-    let report = play(&args, &data).await?;
+    if std::fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!(
+            "TF-N09: {} is not empty; the demo's ledger begins with empty carts: give an empty directory",
+            data.display()
+        );
+    }
+    // Whoever is interrupted still tidies up.
+    let report = tokio::select! {
+        report = play(&args, &data) => report?,
+        heard = serve::interrupted() => {
+            heard?;
+            bail!("interrupted: nothing was shown");
+        }
+    };
     if args.json {
         say(&serde_json::to_string_pretty(&report)?);
     } else if args.quiet {

@@ -416,7 +416,7 @@ pub struct StatusReply<
     pub incarnation: u64,
     /// How long it runs, in milliseconds.
     pub uptime_ms: u64,
-    /// Its own state, in the words of `Member.state`.
+    /// Its own state: `ready`, `joining` (it does not know yet who owns what), `no majority` or `leaving`.
     pub state: &'a str,
     /// Goes up with every change of the membership it sees.
     pub view_version: u64,

@@ -65,7 +65,7 @@ pub struct StatusReply {
     /// How long it runs, in milliseconds.
     #[prost(uint64, tag = "4")]
     pub uptime_ms: u64,
-    /// Its own state, in the words of `Member.state`.
+    /// Its own state: `ready`, `joining` (it does not know yet who owns what), `no majority` or `leaving`.
     #[prost(string, tag = "5")]
     pub state: ::prost::alloc::string::String,
     /// Goes up with every change of the membership it sees.

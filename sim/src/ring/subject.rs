@@ -232,6 +232,7 @@ fn ring_config(birth: &Birth<'_>, settings: &Settings) -> RingConfig {
         weights: 0,
     };
     RingConfig {
+        cluster: "sim".into(),
         membership,
         directory,
         actors,

@@ -135,11 +135,7 @@ fn a_host_speaks_for_itself_only() {
         ids: &[5_u64][..],
     });
     let (frames, _) = world.serve(Some(B), control_plane::ANNOUNCE_OWNERSHIP, &request);
-    assert!(
-        !trefoil_proto::control_plane::OwnerChangeAck::parse(&frames[0])
-            .unwrap()
-            .accepted
-    );
+    assert!(!OwnerChangeAck::parse(&frames[0]).unwrap().accepted);
     assert_eq!(
         (world.owner(5), world.heard.as_slice()),
         (None, &[Heard::Misbehaved(Some(B))][..])
