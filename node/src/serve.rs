@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::task::JoinSet;
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
 use trefoil_runtime_tokio::{Handle, Node, NodeOptions};
 use trefoil_store::{Store, StoreOptions};
@@ -47,8 +48,25 @@ pub async fn run(args: &Serve) -> Result<()> {
         }
     }
     say("leaving: calls in flight end, actors are put to rest, the others are told");
-    node.shutdown().await;
-    Ok(())
+    shut_down(vec![node]).await
+}
+
+/// Nodes leave, all at once; whoever interrupts again does not wait for them.
+///
+/// # Errors
+/// Signals cannot be heard, or the wait was cut short.
+pub async fn shut_down(nodes: Vec<Node>) -> Result<()> {
+    let mut leaving = JoinSet::new();
+    for node in nodes {
+        leaving.spawn(node.shutdown());
+    }
+    tokio::select! {
+        _ = leaving.join_all() => Ok(()),
+        heard = interrupted() => {
+            heard?;
+            anyhow::bail!("interrupted while leaving: what was acknowledged is in the journals")
+        }
+    }
 }
 
 /// Checks a file and says what it amounts to.

@@ -1,5 +1,6 @@
 //! `trefoil status`: a node's view of its cluster.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,19 +20,33 @@ use crate::say;
 /// The node cannot be reached.
 pub async fn run(args: StatusArgs) -> Result<()> {
     let client = client(&args.at)?;
-    loop {
-        let bytes = ask(&client, &args.at).await?;
-        let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
-        say(&if args.json {
-            json(&status)?
-        } else {
-            text(&status)
-        });
-        if !args.watch {
-            return Ok(());
+    let mut shown = show(&client, &args).await;
+    while args.watch {
+        // Whoever watches wants to see it come back.
+        if let Err(error) = shown {
+            complain(&error);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+        shown = show(&client, &args).await;
     }
+    shown
+}
+
+fn complain(error: &anyhow::Error) {
+    if writeln!(std::io::stderr(), "error: {error}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+async fn show(client: &Client, args: &StatusArgs) -> Result<()> {
+    let bytes = ask(client, &args.at).await?;
+    let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
+    say(&if args.json {
+        json(&status)?
+    } else {
+        text(&status)
+    });
+    Ok(())
 }
 
 async fn ask(client: &Client, at: &At) -> Result<Bytes> {

@@ -59,10 +59,7 @@ pub async fn run(args: Up) -> Result<()> {
         }
     }
     say("leaving: calls in flight end, actors are put to rest");
-    for node in nodes {
-        node.shutdown().await;
-    }
-    Ok(())
+    serve::shut_down(nodes).await
 }
 
 /// Waits until every node counts every other as alive and may own ids.

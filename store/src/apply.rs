@@ -109,6 +109,8 @@ fn owned(
 #[derive(Debug)]
 pub(crate) struct Applied {
     logs: HashMap<Vec<u8>, Known>,
+    /// Logs that operations of this transaction may have changed.
+    touched: Vec<Vec<u8>>,
     record: Vec<u8>,
     plant: Option<Plant>,
     appends: u64,
@@ -117,6 +119,7 @@ pub(crate) struct Applied {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     state: LogState,
+    touched: bool,
     dirty: bool,
 }
 
@@ -127,6 +130,7 @@ impl Applied {
     pub(crate) fn new(plant: Option<Plant>) -> Self {
         Self {
             logs: HashMap::new(),
+            touched: Vec::new(),
             record: Vec::new(),
             plant,
             appends: 0,
@@ -135,8 +139,8 @@ impl Applied {
 
     /// The state of a log, made if it is to be written and does not exist.
     fn log(&mut self, tables: &mut Tables<'_>, name: &[u8]) -> Result<&mut Known, StoreError> {
-        match self.logs.entry(name.to_vec()) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
+        let known = match self.logs.entry(name.to_vec()) {
+            Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let state = match tables.log(name)? {
                     Some(state) => state,
@@ -145,12 +149,17 @@ impl Applied {
                         ..LogState::default()
                     },
                 };
-                Ok(entry.insert(Known {
+                entry.insert(Known {
                     state,
+                    touched: false,
                     dirty: false,
-                }))
+                })
             }
+        };
+        if !std::mem::replace(&mut known.touched, true) {
+            self.touched.push(name.to_vec());
         }
+        Ok(known)
     }
 
     /// The state of a log for reading; `None` if it does not exist.
@@ -164,11 +173,16 @@ impl Applied {
     /// Writes the log states that changed; at the end of a transaction.
     pub(crate) fn flush(&mut self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         let tables = tables.writable()?;
-        for (name, known) in self.logs.iter_mut().filter(|(_, known)| known.dirty) {
-            tables
-                .logs
-                .insert(name.as_slice(), known.state.encode().as_slice())?;
-            known.dirty = false;
+        for name in self.touched.drain(..) {
+            let Some(known) = self.logs.get_mut(&name) else {
+                continue;
+            };
+            known.touched = false;
+            if std::mem::take(&mut known.dirty) {
+                tables
+                    .logs
+                    .insert(name.as_slice(), known.state.encode().as_slice())?;
+            }
         }
         if self.logs.len() > KNOWN_MAX {
             self.logs.clear();

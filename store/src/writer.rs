@@ -2,6 +2,7 @@
 //! commits, and tells.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -242,7 +243,9 @@ fn run(database: &Database, options: &StoreOptions, shared: &Shared) {
         let outcome = if failed {
             Err(String::new())
         } else {
-            carry_out(database, options, &mut applied, &batch)
+            // Whatever a panic left half done is never written, and `applied` is never used again.
+            let work = AssertUnwindSafe(|| carry_out(database, options, &mut applied, &batch));
+            catch_unwind(work).unwrap_or_else(|_| Err("the store panicked".into()))
         };
         let completions = match outcome {
             Ok(completions) => completions,
@@ -285,6 +288,18 @@ fn take(options: &StoreOptions, shared: &Shared, batch: &mut Vec<Job>) -> bool {
 type Delivery = Vec<(Tag, Completion<Vec<u8>>)>;
 type Completions = Vec<Completion<Vec<u8>>>;
 
+/// A read of what is damaged fails alone; anything else that goes wrong stops the store.
+fn carry_out_one(
+    tables: &mut Tables<'_>,
+    applied: &mut Applied,
+    op: &OwnedOp,
+) -> Result<Completion<Vec<u8>>, String> {
+    match apply(tables, applied, op) {
+        Err(StoreError::Damaged(_)) if !op.writes() => Ok(Completion::Unknown),
+        outcome => outcome.map_err(|error| error.to_string()),
+    }
+}
+
 fn carry_out(
     database: &Database,
     options: &StoreOptions,
@@ -297,7 +312,7 @@ fn carry_out(
         let mut tables = Tables::read(&transaction).map_err(text)?;
         return batch
             .iter()
-            .map(|job| apply(&mut tables, applied, &job.op).map_err(text))
+            .map(|job| carry_out_one(&mut tables, applied, &job.op))
             .collect();
     }
     let mut transaction = database.begin_write().map_err(|error| text(error.into()))?;
@@ -312,7 +327,7 @@ fn carry_out(
         let mut tables = Tables::write(&transaction).map_err(text)?;
         let completions: Completions = batch
             .iter()
-            .map(|job| apply(&mut tables, applied, &job.op).map_err(text))
+            .map(|job| carry_out_one(&mut tables, applied, &job.op))
             .collect::<Result<_, _>>()?;
         applied.flush(&mut tables).map_err(text)?;
         completions

@@ -54,10 +54,10 @@
 //! impl Listener for Tcp {
 //!     type Io = TokioIo<TcpStream>;
 //!
-//!     async fn accept(&mut self) -> io::Result<Self::Io> {
-//!         let (socket, _) = self.0.accept().await?;
+//!     async fn accept(&mut self) -> io::Result<(Self::Io, bool)> {
+//!         let (socket, peer) = self.0.accept().await?;
 //!         socket.set_nodelay(true)?;
-//!         Ok(TokioIo::new(socket))
+//!         Ok((TokioIo::new(socket), peer.ip().is_loopback()))
 //!     }
 //! }
 //!

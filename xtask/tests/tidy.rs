@@ -111,6 +111,35 @@ fn is_test(path: &Path) -> bool {
     })
 }
 
+/// The packages a manifest depends on, on any target and under any name.
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let targets = targets.into_iter().flat_map(toml::Table::values);
+    let places = targets.filter_map(toml::Value::as_table).chain([manifest]);
+    let sections = places.flat_map(|place| {
+        ["dependencies", "build-dependencies"]
+            .into_iter()
+            .filter_map(|section| place.get(section)?.as_table())
+    });
+    let renamed = |value: &toml::Value| Some(value.get("package")?.as_str()?.to_owned());
+    sections
+        .flatten()
+        .map(|(key, value)| renamed(value).unwrap_or_else(|| key.clone()))
+        .collect()
+}
+
+#[test]
+fn an_arrow_is_seen_under_another_name_and_on_another_target() {
+    let manifest = r#"
+        [dependencies]
+        a = "1"
+        [target.'cfg(unix)'.dependencies]
+        b = { package = "trefoil-store", path = "x" }
+    "#;
+    let manifest: toml::Table = manifest.parse().unwrap();
+    assert_eq!(dependencies(&manifest), ["trefoil-store", "a"]);
+}
+
 #[test]
 fn crates_depend_in_the_allowed_directions_only() {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
@@ -130,17 +159,9 @@ fn crates_depend_in_the_allowed_directions_only() {
             ));
             continue;
         };
-        for section in ["dependencies", "build-dependencies"] {
-            let Some(dependencies) = manifest.get(section).and_then(toml::Value::as_table) else {
-                continue;
-            };
-            for dependency in dependencies
-                .keys()
-                .filter(|key| key.starts_with("trefoil-"))
-            {
-                if !allowed.contains(&dependency.as_str()) {
-                    wrong.push(format!("{name} -> {dependency}"));
-                }
+        for dependency in dependencies(&manifest) {
+            if dependency.starts_with("trefoil-") && !allowed.contains(&dependency.as_str()) {
+                wrong.push(format!("{name} -> {dependency}"));
             }
         }
     }

@@ -461,3 +461,39 @@ fn nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another() {
     assert_eq!(original.session("a").id(), original.session("b").id());
     assert_eq!(original.session("a").id(), original.id());
 }
+
+#[test]
+fn a_damaged_record_fails_those_who_read_it_and_nobody_else() {
+    const RECORDS: redb::TableDefinition<'_, (u64, u64), &[u8]> =
+        redb::TableDefinition::new("records");
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = Store::open(&folder, StoreOptions::default()).unwrap();
+        let mut session = store.session("a");
+        fence(&mut session, 1, A);
+        append(&mut session, 1, A, 0);
+    }
+    {
+        let database = redb::Database::open(folder.path().join("trefoil.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut records = transaction.open_table(RECORDS).unwrap();
+            assert!(records.insert((1, 0), &b"nonsense"[..]).unwrap().is_some());
+        }
+        transaction.commit().unwrap();
+    }
+    assert!(!Store::check(&folder).unwrap().is_whole());
+    let store = Store::open(&folder, StoreOptions::default()).unwrap();
+    let mut session = store.session("a");
+    let read = Op::Read {
+        log: LOG,
+        from: 0,
+        bytes_max: 1_000,
+    };
+    assert_eq!(session.run(read), Completion::Unknown);
+    assert_eq!(
+        append(&mut session, 1, A, 1),
+        Completion::Durable { sequence: 1 }
+    );
+    assert_eq!(store.failure(), None);
+}
