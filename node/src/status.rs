@@ -20,16 +20,17 @@ use crate::say;
 /// The node cannot be reached.
 pub async fn run(args: StatusArgs) -> Result<()> {
     let client = client(&args.at)?;
-    let mut shown = show(&client, &args).await;
-    while args.watch {
+    loop {
+        let shown = show(&client, &args).await;
+        if !args.watch {
+            return shown;
+        }
         // Whoever watches wants to see it come back.
         if let Err(error) = shown {
             complain(&error);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        shown = show(&client, &args).await;
     }
-    shown
 }
 
 fn complain(error: &anyhow::Error) {
