@@ -3,7 +3,7 @@
 use trefoil_proto::control_plane::{ClosingNotice, OwnerChangeAck};
 use trefoil_proto::wire::Decode;
 
-use super::calls::Purpose;
+use super::calls::{Call, Purpose};
 use super::hosts::{Check, Phase, Returns, Slot};
 use super::{
     Accepted, DownReason, Lent, Membership, MembershipEvent, MembershipRefused, due, open,
@@ -13,7 +13,7 @@ use crate::header::{Header, HeaderWriter};
 use crate::id::{NodeId, StreamId};
 use crate::identity::DRAIN;
 use crate::method::control_plane;
-use crate::status::{Code, Status};
+use crate::status::{Cause, Code, Status};
 use crate::time::Duration;
 use crate::wire;
 
@@ -29,6 +29,8 @@ pub(super) struct Leaving {
     /// Members before this place have been told.
     next: Slot,
     open: u32,
+    /// Members that did not hear it and will be told again.
+    again: u32,
     done: bool,
 }
 
@@ -150,6 +152,7 @@ impl Membership {
         self.leaving = Some(Leaving {
             next: 0,
             open: 0,
+            again: 0,
             done: false,
         });
         self.version += 1;
@@ -167,33 +170,61 @@ impl Membership {
         while let Some(Leaving {
             next,
             open,
+            again,
             done: false,
         }) = self.leaving
         {
             if next == self.hosts.capacity() {
-                if open == 0 {
+                if open == 0 && again == 0 {
                     self.left(lent);
                 }
                 return;
             }
-            if self.hosts.at(next).phase().is_live() {
-                if open == GOODBYES_MAX
-                    || !self.say_goodbye(self.hosts.at(next).node, Purpose::Goodbye, lent)
-                {
+            let host = self.hosts.at(next);
+            let (node, phase) = (host.node, host.phase());
+            if phase.is_live() {
+                if open == GOODBYES_MAX || !self.say_goodbye(node, Purpose::Goodbye, lent) {
                     return;
                 }
-                self.leaving = Some(Leaving {
-                    next: next + 1,
-                    open: open + 1,
-                    done: false,
-                });
-            } else {
-                self.leaving = Some(Leaving {
-                    next: next + 1,
-                    open,
-                    done: false,
-                });
+            } else if phase.has_failed() {
+                // It may be there, and believe that this node failed. Nobody waits for its answer.
+                self.say_goodbye(node, Purpose::Relay, lent);
             }
+            self.leaving = Some(Leaving {
+                next: next + 1,
+                open: open + u32::from(phase.is_live()),
+                again,
+                done: false,
+            });
+        }
+    }
+
+    /// A goodbye was not heard: it is said again a little later, while there is time.
+    fn unheard(&mut self, slot: Slot, lent: &mut Lent<'_>) {
+        let Some(leaving) = self.leaving.as_mut().filter(|leaving| !leaving.done) else {
+            return;
+        };
+        let host = self.hosts.at_mut(slot);
+        if host.phase().is_live() && !core::mem::replace(&mut host.unheard, true) {
+            leaving.again += 1;
+            let soon = lent.now + self.config.probe_timeout / 2;
+            self.timers.set(due::FIRST_HOST + slot, soon);
+        }
+    }
+
+    pub(super) fn goodbye_due(&mut self, slot: Slot, lent: &mut Lent<'_>) {
+        let host = self.hosts.at_mut(slot);
+        if !core::mem::take(&mut host.unheard) {
+            return;
+        }
+        let node = host.node;
+        let said = self.say_goodbye(node, Purpose::Goodbye, lent);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.again -= 1;
+            leaving.open += u32::from(said);
+        }
+        if !said {
+            self.unheard(slot, lent);
         }
     }
 
@@ -209,7 +240,7 @@ impl Membership {
         let notice = ClosingNotice {
             host: &self.config.host,
         };
-        let deadline = lent.now + self.config.leave_timeout;
+        let deadline = lent.now + self.config.leave_timeout.min(self.config.probe_timeout * 2);
         let Some(stream) = open(
             to,
             control_plane::CLOSING,
@@ -225,9 +256,15 @@ impl Membership {
         true
     }
 
-    pub(super) fn goodbye_ended(&mut self, lent: &mut Lent<'_>) {
+    pub(super) fn goodbye_ended(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) {
         if let Some(leaving) = &mut self.leaving {
             leaving.open -= 1;
+        }
+        // Where nothing listens, nobody is left to be told.
+        if !status.is_ok() && status.cause != Cause::Refused {
+            if let Some(slot) = self.hosts.by_node(call.to) {
+                self.unheard(slot, lent);
+            }
         }
         self.say_goodbyes(lent);
     }

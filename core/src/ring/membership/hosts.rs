@@ -98,6 +98,8 @@ pub(super) struct Host {
     pub(super) refused: bool,
     /// It counts when the majority is counted.
     pub(super) counts: bool,
+    /// It did not hear the goodbye of this node.
+    pub(super) unheard: bool,
     /// It has been a member: its number is known to others.
     pub(super) was_member: bool,
     /// It refused to speak with this node, or this node with it: one of them is configured wrongly.
@@ -135,6 +137,7 @@ impl Host {
             suspect: false,
             refused: false,
             counts: false,
+            unheard: false,
             was_member: false,
             alien: false,
             abstains: false,

@@ -320,7 +320,7 @@ impl Membership {
 
     fn host_due(&mut self, slot: Slot, lent: &mut Lent<'_>) {
         if self.leaving.is_some() {
-            return;
+            return self.goodbye_due(slot, lent);
         }
         match self.hosts.at(slot).phase() {
             Phase::Free | Phase::Live(Check::None | Check::Asking { .. }) => {}

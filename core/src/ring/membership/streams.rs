@@ -210,7 +210,7 @@ impl Membership {
             Purpose::Ask { about, round } => self.ask_ended(call, about, round, status, lent),
             Purpose::Exchange => self.exchange_ended(call, status, lent),
             Purpose::Relay => {}
-            Purpose::Goodbye => self.goodbye_ended(lent),
+            Purpose::Goodbye => self.goodbye_ended(call, status, lent),
         }
     }
 }

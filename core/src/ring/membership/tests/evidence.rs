@@ -454,3 +454,35 @@ fn a_host_of_which_nothing_was_heard_comes_in_by_its_call() {
     assert!(world.knows("b:1") && !world.knows("c:1"));
     assert!(!world.take("b:1", PING).is_empty(), "it is looked into");
 }
+
+#[test]
+fn a_goodbye_that_is_not_heard_is_said_again_while_there_is_time() {
+    let mut world = World::members(&["b:1", "c:1"]);
+    world.command(MembershipCommand::Leave).unwrap();
+    let to_c = world.take("c:1", CLOSING).remove(0);
+    world.fail(&to_c, Cause::Refused);
+    for _ in 0..3 {
+        let to_b = world.take("b:1", CLOSING).remove(0);
+        world.fail(&to_b, Cause::Lost);
+        assert_eq!(world.told, [], "it is not over");
+        world.pass(Duration::from_millis(250));
+    }
+    let to_b = world.take("b:1", CLOSING).remove(0);
+    world.answer(&to_b, Some(1), &[]);
+    assert_eq!(world.told, [Told::Left]);
+    assert!(
+        world.take("c:1", CLOSING).is_empty(),
+        "nobody listens there"
+    );
+}
+
+#[test]
+fn a_host_that_failed_is_told_too_and_not_waited_for() {
+    let mut world = World::members(&["b:1"]);
+    world.silence(Duration::from_secs(20));
+    assert!(!world.knows("b:1"));
+    world.told.clear();
+    world.command(MembershipCommand::Leave).unwrap();
+    assert_eq!(world.take("b:1", CLOSING).len(), 1);
+    assert_eq!(world.told, [Told::Left]);
+}
