@@ -15,7 +15,9 @@
 //! - A request that carries an id is applied once per log as long as it is among the last
 //!   `dedupe_ids`. Repeated, it gets the same bytes while they are held, `TF-R07` afterwards.
 //! - After `Fenced`, `Conflict` or an unknown outcome nothing is answered that the log does not
-//!   prove. A Get at an owner that is losing its log may show what was durable before.
+//!   prove. A Get at an owner that is losing its log may show what was durable before. So may one at
+//!   an owner whose id was claimed, written and given up again on the far side of a partition it
+//!   never heard of, until its next Apply meets the fence.
 //! - A unary call is run when its message is there. A second message ends the call with `TF-C10`.
 //!
 //! # Cost
