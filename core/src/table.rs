@@ -56,7 +56,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Room for `streams_max` streams, about 100 bytes each.
+    /// Room for `streams_max` streams, about 120 bytes each.
     pub(crate) fn new(streams_max: u32) -> Self {
         let fresh = Slot {
             generation: 0,

@@ -305,4 +305,22 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_first_failure_is_the_one_that_stands_first_and_success_ends_a_row() {
+        let mut tally = Tally::default();
+        tally.count((7, Err("late".into())));
+        tally.count((3, Err("early".into())));
+        assert_eq!(tally.in_a_row, 2);
+        tally.count((4, Ok(())));
+        assert_eq!(
+            (tally.in_a_row, tally.failed, tally.acknowledged),
+            (0, 2, 1)
+        );
+        let told = tally.tell(10).unwrap_err().to_string();
+        assert!(
+            told.contains("7 not sent") && told.contains("line 3: early"),
+            "{told}"
+        );
+    }
 }

@@ -251,6 +251,43 @@ fn a_second_try_that_changes_nothing_leaves_the_outcome_of_the_first_unknown() {
 }
 
 #[test]
+fn a_call_in_doubt_that_joins_another_stays_in_doubt() {
+    let mut node = remote();
+    node.apply_as(1, 5, &[1], Some(9));
+    let first = node.io.fake.take_opened().remove(0);
+    let mut buf = [0; 512];
+    node.owner(&first, StreamIn::Header(identity(&mut buf)));
+    node.owner(&first, lost());
+    // The same request comes again, and this node is the owner now.
+    node.view.otherwise = Route::Vacant;
+    node.apply_as(2, 5, &[1], Some(9));
+    node.sleep(node.machine.config.retry_delay);
+    assert_eq!(node.machine.counters().joined, 1);
+    let (tag, _) = node.io.ops.pop_front().unwrap();
+    node.done(tag, &Completion::Fenced { term: u64::MAX });
+    assert_eq!(node.error(2), code("TF-R09", Code::Unavailable));
+    assert_eq!(node.error(1), code("TF-R12", Code::Unknown));
+}
+
+#[test]
+fn to_have_called_does_not_make_a_node_one_of_ours() {
+    let mut node = remote();
+    let stream = node.io.fake.accept();
+    let accepted = StreamIn::Accepted {
+        from: Some(NodeId(1)),
+        method: GET,
+        header: Header::EMPTY,
+        deadline: None,
+        loopback: false,
+    };
+    node.stream(stream, Tag::NEW, accepted);
+    node.apply(1, 6, &[1]);
+    let opened = node.io.fake.take_opened().remove(0);
+    node.owner(&opened, lost());
+    assert_eq!(node.error(1), code("TF-R12", Code::Unknown));
+}
+
+#[test]
 fn an_owner_lost_during_a_get_is_tried_once_more() {
     let mut node = remote();
     node.get(1, 5);
