@@ -163,7 +163,7 @@ impl Served {
             method,
             header,
             timeout: None,
-            loopback: true,
+            trusted: true,
         };
         self.arrive(accepted).spend(|header| self.header = header);
         let stream = self.transport.bound.expect("a call that is bound");

@@ -14,7 +14,10 @@
 //! | `TF-C10` | INVALID_ARGUMENT | a stream of one message ended without it, or held two | correct the client |
 //! | `TF-C11` | FAILED_PRECONDITION | the caller uses this node's own name | give every node a name of its own |
 //! | `TF-C12` | FAILED_PRECONDITION | the caller keeps its journals in another store | let all nodes of a cluster share one store |
-//! | `TF-C13` | PERMISSION_DENIED | only callers on the node's own machine may ask for this | call from there |
+//! | `TF-C13` | PERMISSION_DENIED | only callers on the node's own machine, or known by certificate or token, may ask for this | call from there, or show one |
+//! | `TF-C14` | UNAUTHENTICATED | the caller's certificate does not name the node it says it is | issue one for its host name |
+//! | `TF-C15` | UNAUTHENTICATED | the caller shows no token, or another than this node's | give all of them one token |
+//! | `TF-C16` | UNAUTHENTICATED | the peer is there, and one side does not trust the other; nothing was sent | look at the certificates of both |
 //! | `TF-R01` | UNAVAILABLE | not the owner, and the call was forwarded already | resolve again, retry |
 //! | `TF-R02` | UNAVAILABLE | this side of a partition holds no majority | retry, or call another node |
 //! | `TF-R03` | ABORTED | ownership moved during the call; the outcome is unknown | retry with the same request id |
@@ -53,8 +56,15 @@ pub const SAME_NAME: &str = "TF-C11: the caller uses this node's own name";
 /// The caller keeps its journals elsewhere.
 pub const OTHER_STORE: &str =
     "TF-C12: the caller keeps its journals in another store; all nodes of a cluster must share one";
-/// Not from elsewhere.
-pub const LOOPBACK_ONLY: &str = "TF-C13: only callers on this node's own machine may ask for this";
+/// Not for anybody.
+pub const OPERATORS_ONLY: &str = "TF-C13: only callers on this node's own machine, or known by certificate or token, may ask for this";
+/// The certificate names others.
+pub const NOT_NAMED: &str = "TF-C14: the caller's certificate does not name the node it says it is";
+/// No token, or the wrong one.
+pub const NO_TOKEN: &str = "TF-C15: the caller does not show this node's token";
+/// One side does not trust the other.
+pub const UNTRUSTED: &str =
+    "TF-C16: the peer is there, and one side does not trust the other; nothing was sent";
 /// Not the owner, and forwarded already.
 pub const NOT_OWNER: &str = "TF-R01: not the owner, and the call was forwarded already";
 /// No majority on this side.

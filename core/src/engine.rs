@@ -6,10 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::addresses::AddressBook;
+use crate::admission::{Admission, HEADER_BYTES, Sender};
 use crate::codes;
 use crate::header::{Header, HeaderWriter};
 use crate::id::{LinkId, MethodId, NodeId, StreamId, Tag};
-use crate::identity::Identity;
 use crate::limits::{Limits, LimitsError};
 use crate::link::{LinkConfig, LinkDue, Links, Way};
 use crate::machine::{Events, Full, Io, Machine};
@@ -19,7 +19,7 @@ use crate::storage::{Completion, Op, Storage};
 use crate::stream::{Class, StreamIn};
 use crate::table::{Side, Table};
 use crate::time::{Instant, earliest};
-use crate::transport::{Arrival, Transport};
+use crate::transport::{Arrival, LinkEvent, Transport};
 
 /// Who this node is, and how it behaves toward the world.
 #[derive(Clone, Debug)]
@@ -44,6 +44,12 @@ pub struct EngineConfig {
     /// Whether to keep all of the above to itself: a client that is no member says nothing, and is
     /// never counted as one.
     pub anonymous: bool,
+    /// Shown to every peer that is called and asked of every caller, raw in `authorization`, as redhac
+    /// does; nobody is asked if absent. 1 to 512 bytes of visible ASCII.
+    pub token: Option<String>,
+    /// Whether a caller that says it is a node must show a certificate that names its host. Needs a
+    /// transport that asks for certificates.
+    pub certified: bool,
     /// Bounds.
     pub limits: Limits,
     /// How links are dialled.
@@ -67,23 +73,14 @@ impl EngineConfig {
             electorate: 0,
             features: 0,
             anonymous: false,
+            token: None,
+            certified: false,
             limits: Limits::default(),
             links: LinkConfig::default(),
             seed: boot,
         }
     }
 }
-
-/// Who calls.
-enum Caller {
-    /// It does not say.
-    Nobody,
-    /// A node of ours, by its number if it has one.
-    Node(Option<NodeId>),
-}
-
-/// Room for one header with our identity and a machine's own pairs.
-const HEADER_BYTES: usize = 2_048;
 
 /// A machine in its world.
 #[derive(Debug)]
@@ -98,63 +95,18 @@ struct Hub {
     table: Table,
     links: Links,
     book: AddressBook,
-    /// The identity as a header, written once.
-    identity: Vec<u8>,
+    admission: Admission,
     config: EngineConfig,
     scratch: Vec<u8>,
     /// Where frames go that no transport will carry.
     void: Vec<u8>,
-    mismatches: u64,
-    last_mismatch: (NodeId, String),
 }
 
 impl Hub {
-    fn identity(&self) -> Identity<'_> {
-        let config = &self.config;
-        Identity {
-            node: &config.node,
-            boot: config.boot,
-            incarnation: config.incarnation,
-            cluster: &config.cluster,
-            placement: config.placement,
-            store: config.store,
-            electorate: config.electorate,
-            features: config.features,
-        }
-    }
-
-    /// Who a header says its sender is, if it may speak with us.
-    fn admit(&mut self, header: Header<'_>) -> Result<Caller, &'static str> {
-        let Some(peer) = Identity::from_header(header) else {
-            return Ok(Caller::Nobody);
-        };
-        if let Err(mismatch) = self.identity().accepts(&peer) {
-            self.mismatches += 1;
-            return Err(mismatch.message());
-        }
-        if peer.node == self.config.node && peer.boot != self.config.boot {
-            self.mismatches += 1;
-            return Err(codes::SAME_NAME);
-        }
-        // To call is not enough to be given a number: whoever makes members of callers does that.
-        Ok(Caller::Node(self.book.find(peer.node)))
-    }
-
     /// Whether what is left of the stream table is kept for nodes.
     fn is_crowded(&self) -> bool {
         let most = self.config.limits.streams_max;
         self.table.live() >= most - most / 4
-    }
-
-    /// A peer that was called and this node must not speak.
-    fn mismatched(&mut self, link: LinkId, message: &str) {
-        const SAID_MAX: usize = 256;
-        if message.starts_with("TF-C") && message.len() <= SAID_MAX {
-            let (node, said) = &mut self.last_mismatch;
-            *node = Links::end(link).0;
-            said.clear();
-            said.push_str(message);
-        }
     }
 }
 
@@ -169,25 +121,15 @@ impl<M: Machine> Engine<M> {
         let mut book = AddressBook::new(config.limits.nodes_max, config.seed);
         book.node(&config.node)
             .map_err(|Full| LimitsError::Zero("nodes_max"))?;
-        let mut hub = Hub {
+        let hub = Hub {
+            admission: Admission::new(&config)?,
             table: Table::new(config.limits.streams_max),
             links: Links::new(config.links.clone(), config.limits.nodes_max, config.seed),
             book,
-            identity: alloc::vec![0; HEADER_BYTES],
             scratch: alloc::vec![0; HEADER_BYTES],
             void: Vec::with_capacity(HEADER_BYTES),
             config,
-            mismatches: 0,
-            last_mismatch: (NodeId(0), String::new()),
         };
-        let mut bytes = core::mem::take(&mut hub.identity);
-        let mut writer = HeaderWriter::new(&mut bytes);
-        hub.identity()
-            .write(&mut writer)
-            .map_err(|Full| LimitsError::NameTooLong)?;
-        let len = writer.finish().0.len();
-        bytes.truncate(if hub.config.anonymous { 0 } else { len });
-        hub.identity = bytes;
         Ok(Self { machine, hub })
     }
 
@@ -219,7 +161,7 @@ impl<M: Machine> Engine<M> {
     /// their journals elsewhere or use this node's name; and peers that refused this node for it.
     #[must_use]
     pub const fn mismatches(&self) -> u64 {
-        self.hub.mismatches
+        self.hub.admission.mismatches()
     }
 
     /// The last peer that was called and that this node must not speak with, or it with this node: its
@@ -227,8 +169,8 @@ impl<M: Machine> Engine<M> {
     /// anybody can call, under any name.
     #[must_use]
     pub fn last_mismatch(&self) -> Option<(&str, &str)> {
-        let (node, said) = &self.hub.last_mismatch;
-        (!said.is_empty()).then(|| (self.name(*node), said.as_str()))
+        let (node, why) = self.hub.admission.last_mismatch()?;
+        Some((self.name(node), why))
     }
 
     /// The name of a node.
@@ -254,25 +196,36 @@ impl<M: Machine> Engine<M> {
         up: &mut dyn Events<M>,
     ) {
         match *arrival {
-            Arrival::Link { link, event } => self.hub.links.handle(now, link, event),
+            Arrival::Link {
+                link,
+                event,
+                ref why,
+            } => {
+                if event == LinkEvent::Untrusted {
+                    let why = why.as_ref().map(AsRef::as_ref).unwrap_or_default();
+                    let why = core::str::from_utf8(why).unwrap_or_default();
+                    self.hub.admission.refused_by(link, why);
+                }
+                self.hub.links.handle(now, link, event);
+            }
             Arrival::Accepted {
                 call,
                 method,
                 ref header,
                 timeout,
-                loopback,
+                ref caller,
             } => {
                 let header = Header(header.as_ref());
-                let (from, answer) = match self.hub.admit(header) {
-                    Ok(Caller::Node(from)) => (from, Header(&self.hub.identity)),
-                    Ok(Caller::Nobody) => (None, Header::EMPTY),
-                    Err(message) => {
-                        return transport
-                            .refuse(call, Status::new(Code::FailedPrecondition, message));
-                    }
+                let names = caller.names.as_ref().map(AsRef::as_ref);
+                let hub = &mut self.hub;
+                let sender = hub.admission.caller(&hub.config, &hub.book, header, names);
+                let (from, is_nobody) = match sender {
+                    Ok(Sender::Node(from)) => (from, false),
+                    Ok(Sender::Nobody) => (None, true),
+                    Err(status) => return transport.refuse(call, status),
                 };
+                let trusted = caller.loopback || names.is_some() || self.hub.config.token.is_some();
                 let deadline = timeout.map(|timeout| now + timeout);
-                let is_nobody = answer == Header::EMPTY;
                 let inserted = if is_nobody && self.hub.is_crowded() {
                     Err(Full)
                 } else {
@@ -281,6 +234,11 @@ impl<M: Machine> Engine<M> {
                 let Ok(stream) = inserted else {
                     return transport
                         .refuse(call, Status::new(Code::ResourceExhausted, codes::BUSY));
+                };
+                let answer = if is_nobody {
+                    Header::EMPTY
+                } else {
+                    self.hub.admission.answering()
                 };
                 transport.bind(call, stream, answer);
                 if is_unary(method) {
@@ -292,7 +250,7 @@ impl<M: Machine> Engine<M> {
                     method,
                     header,
                     deadline,
-                    loopback,
+                    trusted,
                 };
                 self.deliver(now, stream, Tag::NEW, event, transport, storage, up);
                 if matches!(self.hub.table.open(stream), Some((Side::Offered, _))) {
@@ -305,8 +263,9 @@ impl<M: Machine> Engine<M> {
                 let Some((Side::Opened(link), tag)) = self.hub.table.open(stream) else {
                     return;
                 };
-                if let Err(message) = self.hub.admit(header) {
-                    self.hub.mismatched(link, message);
+                let hub = &mut self.hub;
+                let admitted = hub.admission.callee(&hub.config, &hub.book, link, header);
+                if let Err(message) = admitted {
                     transport.end(stream, Status::new(Code::Cancelled, message));
                     self.hub.table.end_later(
                         stream,
@@ -366,9 +325,10 @@ impl<M: Machine> Engine<M> {
                 };
                 self.hub.forget(now, stream);
                 let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
-                if let (Side::Opened(link), Code::FailedPrecondition) = (side, code) {
-                    self.hub.mismatches += 1;
-                    self.hub.mismatched(link, message);
+                if let (Side::Opened(link), Code::FailedPrecondition | Code::Unauthenticated) =
+                    (side, code)
+                {
+                    self.hub.admission.refused_by(link, message);
                 }
                 let status = Status {
                     code,
@@ -568,7 +528,7 @@ impl<T: Transport, S: Storage> Lent<'_, T, S> {
         let hub = &mut *self.hub;
         let mut writer = HeaderWriter::new(&mut hub.scratch);
         let fits = writer
-            .extend(Header(&hub.identity))
+            .extend(hub.admission.calling())
             .and_then(|()| writer.extend(header));
         if fits.is_err() {
             hub.table
@@ -602,9 +562,13 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
                 self.open_on(link, stream, method, header, deadline);
             }
             Way::Closed(cause) => {
-                self.hub
-                    .table
-                    .end_later(stream, Code::Unavailable, cause, codes::UNREACHABLE);
+                let (code, message) = match cause {
+                    Cause::Untrusted => (Code::Unauthenticated, codes::UNTRUSTED),
+                    Cause::Peer | Cause::Refused | Cause::Lost | Cause::Deadline | Cause::Local => {
+                        (Code::Unavailable, codes::UNREACHABLE)
+                    }
+                };
+                self.hub.table.end_later(stream, code, cause, message);
             }
         }
         Ok(stream)

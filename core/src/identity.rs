@@ -1,5 +1,7 @@
 //! Who our own nodes say they are, in the metadata of every stream. Old peers ignore it.
 
+use subtle::ConstantTimeEq;
+
 use crate::codes;
 use crate::header::{Header, HeaderWriter};
 use crate::machine::Full;
@@ -30,6 +32,45 @@ pub const HOP: &str = "trefoil-hop";
 pub const REQUEST: &str = "trefoil-request";
 /// Metadata key of answers: the owner the answering node would have called.
 pub const OWNER: &str = "trefoil-owner";
+
+/// Metadata key: the token of the cluster, raw, where one is configured. redhac's own key.
+pub const AUTHORIZATION: &str = "authorization";
+
+/// Longest token.
+const TOKEN_BYTES_MAX: usize = 512;
+
+/// Whether `token` can be one: 1 to 512 bytes of visible ASCII.
+#[must_use]
+pub fn is_token(token: &str) -> bool {
+    (1..=TOKEN_BYTES_MAX).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a header shows the token that is asked for, if one is. Takes the same time wherever a wrong
+/// token of the right length differs.
+#[must_use]
+pub fn shows_token(header: Header<'_>, asked: Option<&str>) -> bool {
+    let Some(asked) = asked else { return true };
+    header
+        .value(AUTHORIZATION)
+        .is_some_and(|shown| asked.as_bytes().ct_eq(shown).into())
+}
+
+/// Whether one of the `names` of a certificate, separated by line ends, is that of the host of `node`,
+/// which is `host:port`. A name `*.zone` stands for one label before the zone.
+#[must_use]
+pub fn names_host(names: &[u8], node: &str) -> bool {
+    let host = node.rsplit_once(':').map_or(node, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    names.split(|byte| *byte == b'\n').any(|name| {
+        core::str::from_utf8(name).is_ok_and(|name| match name.strip_prefix("*.") {
+            Some(zone) => host
+                .split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(zone)),
+            None => !name.is_empty() && name.eq_ignore_ascii_case(host),
+        })
+    })
+}
 
 /// The identity of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +306,44 @@ mod tests {
             }),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_certificate_names_a_host_at_any_port() {
+        let names = b"db1.example.org\n*.ring.example.org\n10.0.0.7\n::1";
+        for node in [
+            "db1.example.org:7001",
+            "DB1.example.org:1",
+            "a.ring.example.org:7",
+            "10.0.0.7:7001",
+            "[::1]:7001",
+        ] {
+            assert!(names_host(names, node), "{node}");
+        }
+        for node in [
+            "db2.example.org:7001",
+            "ring.example.org:7",
+            ".ring.example.org:7",
+            "a.b.ring.example.org:7",
+            "10.0.0.70:7001",
+            ":7001",
+            "",
+        ] {
+            assert!(!names_host(names, node), "{node}");
+        }
+        assert!(!names_host(b"", "a:1") && !names_host(b"", ":1"));
+    }
+
+    #[test]
+    fn a_token_is_shown_or_not() {
+        let mut buf = [0; 64];
+        let mut w = HeaderWriter::new(&mut buf);
+        w.push(AUTHORIZATION, b"secret").unwrap();
+        let header = w.finish();
+        assert!(shows_token(header, None) && shows_token(header, Some("secret")));
+        assert!(!shows_token(header, Some("Secret")) && !shows_token(header, Some("secrets")));
+        assert!(!shows_token(Header::EMPTY, Some("secret")));
+        assert!(is_token("secret") && !is_token("") && !is_token("a b") && !is_token("\u{e4}"));
     }
 
     #[test]

@@ -106,6 +106,7 @@
 extern crate alloc;
 
 pub mod addresses;
+mod admission;
 pub mod codes;
 pub mod driver;
 pub mod engine;

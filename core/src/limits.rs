@@ -21,6 +21,10 @@ pub struct Limits {
     pub stream_send_bytes_max: u32,
     /// Bytes of messages a peer may have sent on a stream that this node has not taken.
     pub stream_receive_bytes_max: u32,
+    /// How long a connection may be silent. It is asked for a sign of life before, also when nothing is
+    /// sent on it, and counts as lost after. Shorter than the longest pause of a healthy peer, and
+    /// healthy connections are cut.
+    pub silence_max: Duration,
     /// How long the one message of a unary call may take to come. Longer and callers that open streams
     /// and send nothing take more of `streams_max`.
     pub request_timeout: Duration,
@@ -39,6 +43,7 @@ impl Default for Limits {
             reply_reserve: 64 << 10,
             stream_send_bytes_max: 1 << 20,
             stream_receive_bytes_max: 1 << 20,
+            silence_max: Duration::from_secs(15),
             request_timeout: Duration::from_secs(10),
             storage_ops_max: 8_192,
             turn_inputs_max: 256,
@@ -59,6 +64,8 @@ pub enum LimitsError {
     ReserveAboveWindow,
     /// The names of node and cluster do not fit into a header.
     NameTooLong,
+    /// The token is empty, too long, or no visible ASCII.
+    Token,
 }
 
 impl core::fmt::Display for LimitsError {
@@ -70,6 +77,7 @@ impl core::fmt::Display for LimitsError {
             Self::NameTooLong => {
                 f.write_str("the names of node and cluster must not exceed 1,500 bytes together")
             }
+            Self::Token => f.write_str("a token must be 1 to 512 bytes of visible ASCII"),
             Self::ReserveAboveWindow => {
                 f.write_str("reply_reserve must not exceed stream_send_bytes_max")
             }
@@ -98,8 +106,13 @@ impl Limits {
                 return Err(LimitsError::Zero(name));
             }
         }
-        if self.request_timeout.is_zero() {
-            return Err(LimitsError::Zero("request_timeout"));
+        for (name, value) in [
+            ("silence_max", self.silence_max),
+            ("request_timeout", self.request_timeout),
+        ] {
+            if value.is_zero() {
+                return Err(LimitsError::Zero(name));
+            }
         }
         if self.streams_max > 1 << 24 {
             return Err(LimitsError::TooManyStreams);

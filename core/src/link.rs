@@ -178,6 +178,9 @@ impl Links {
                 self.back_off(now, id, Cause::Refused)
             }
             (LinkEvent::Lost, State::Dialing | State::Up) => self.back_off(now, id, Cause::Lost),
+            (LinkEvent::Untrusted, State::Dialing | State::Up) => {
+                self.back_off(now, id, Cause::Untrusted);
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Cause {
     Refused,
     /// The connection was lost, or could not be made in time. No evidence of anything.
     Lost,
+    /// Somebody is there, and one side does not trust the other: nothing was sent.
+    Untrusted,
     /// The stream's deadline passed here.
     Deadline,
     /// This process did not try: the link is backing off, or a limit was reached.

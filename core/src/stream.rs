@@ -32,8 +32,9 @@ pub enum StreamIn<'a> {
         header: Header<'a>,
         /// When it stops waiting.
         deadline: Option<Instant>,
-        /// Whether it called from this very machine.
-        loopback: bool,
+        /// Whether it may do what operators may: it calls from this very machine, or is known by its
+        /// certificate or by a token.
+        trusted: bool,
     },
     /// Metadata of the answer to a stream this side opened.
     Header(Header<'a>),

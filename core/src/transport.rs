@@ -21,18 +21,46 @@ pub enum LinkEvent {
     Refused,
     /// It could not be made, or was lost after it stood.
     Lost,
+    /// Somebody is there, and one side does not trust the other: a certificate does not hold, or a
+    /// setting forbids the connection.
+    Untrusted,
+}
+
+/// What a transport knows of a caller by itself, whatever the caller says.
+#[derive(Clone, Debug)]
+pub struct Caller<B> {
+    /// Whether it is certainly on this very machine.
+    pub loopback: bool,
+    /// The names its certificate was issued for, separated by line ends, after the certificate was
+    /// verified; `None` if it showed none.
+    pub names: Option<B>,
+}
+
+impl<B> Caller<B> {
+    /// A caller on this very machine, without a certificate.
+    pub const LOCAL: Self = Self {
+        loopback: true,
+        names: None,
+    };
+    /// A caller from elsewhere, without a certificate.
+    pub const REMOTE: Self = Self {
+        loopback: false,
+        names: None,
+    };
 }
 
 /// Something that arrived, owning its bytes.
 #[derive(Clone, Debug)]
 pub enum Arrival<B> {
-    /// News of a link this side dialled. After `Refused` or `Lost` its streams have ended: an
-    /// `Ended` for each of them comes as well, before or after.
+    /// News of a link this side dialled. After anything but `Up` its streams have ended: an `Ended`
+    /// for each of them comes as well, before or after.
     Link {
         /// The link.
         link: LinkId,
         /// What happened.
         event: LinkEvent,
+        /// Why, in words for people that begin with a stable code, where there is more to say.
+        why: Option<B>,
     },
     /// A peer opened a call. Answered by [`Transport::bind`] or [`Transport::refuse`]; no event of
     /// the call comes before that.
@@ -45,8 +73,8 @@ pub enum Arrival<B> {
         header: B,
         /// How long the caller will wait from now on.
         timeout: Option<Duration>,
-        /// Whether the caller is certainly on this very machine.
-        loopback: bool,
+        /// What is known of who calls.
+        caller: Caller<B>,
     },
     /// Metadata of the answer to an opened stream.
     Header {
@@ -78,7 +106,7 @@ pub enum Arrival<B> {
         stream: StreamId,
         /// How.
         code: Code,
-        /// Who ended it: `Peer`, `Refused` or `Lost`.
+        /// Who ended it: `Peer`, `Refused`, `Lost` or `Untrusted`.
         cause: Cause,
         /// The status message, UTF-8.
         message: B,
@@ -91,8 +119,13 @@ impl<B> Arrival<B> {
     /// Gives the bytes it owns to `take`.
     pub fn spend(self, mut take: impl FnMut(B)) {
         match self {
-            Self::Link { .. } | Self::HalfClosed { .. } | Self::Writable { .. } => {}
-            Self::Accepted { header, .. } | Self::Header { header, .. } => take(header),
+            Self::HalfClosed { .. } | Self::Writable { .. } => {}
+            Self::Link { why, .. } => drop(why.map(take)),
+            Self::Accepted { header, caller, .. } => {
+                take(header);
+                caller.names.map(take);
+            }
+            Self::Header { header, .. } => take(header),
             Self::Frame { frame, .. } => take(frame),
             Self::Ended {
                 message, details, ..

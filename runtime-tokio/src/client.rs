@@ -102,6 +102,8 @@ impl Client {
             electorate: 0,
             features: 0,
             anonymous: true,
+            token: None,
+            certified: false,
             limits: options.limits.clone(),
             links: LinkConfig::default(),
             seed,

@@ -142,6 +142,8 @@ impl NodeOptions {
             electorate: 0,
             features: 0,
             anonymous: false,
+            token: None,
+            certified: false,
             limits: self.limits.clone(),
             links: self.links.clone(),
             seed,

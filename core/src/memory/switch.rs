@@ -18,7 +18,7 @@ use crate::machine::Full;
 use crate::status::{Cause, Code, Status};
 use crate::stream::Class;
 use crate::time::Duration;
-use crate::transport::{Arrival, LinkEvent, Transport};
+use crate::transport::{Arrival, Caller, LinkEvent, Transport};
 
 /// A place among the nodes of a switch.
 type Port = u8;
@@ -138,7 +138,7 @@ impl Memory {
             method,
             header,
             timeout,
-            loopback: true,
+            caller: Caller::LOCAL,
         });
     }
 
@@ -406,7 +406,11 @@ impl Switch {
                 } else {
                     LinkEvent::Refused
                 };
-                sides[port].arrived.push_back(Arrival::Link { link, event });
+                sides[port].arrived.push_back(Arrival::Link {
+                    link,
+                    event,
+                    why: None,
+                });
             }
             Packet::Open {
                 call,

@@ -61,15 +61,10 @@ impl Admin {
         io: &mut dyn Io,
     ) -> bool {
         match event {
-            StreamIn::Accepted {
-                method: admin::LEAVE,
-                loopback: false,
-                ..
-            } => {
-                // Nobody beyond can prove who he is.
+            StreamIn::Accepted { trusted: false, .. } => {
                 io.end(
                     stream,
-                    Status::new(Code::PermissionDenied, codes::LOOPBACK_ONLY),
+                    Status::new(Code::PermissionDenied, codes::OPERATORS_ONLY),
                 );
                 false
             }
@@ -265,27 +260,29 @@ mod tests {
     use crate::testing::FakeIo;
 
     #[test]
-    fn only_callers_on_the_nodes_own_machine_make_it_leave() {
-        for (loopback, leaves) in [(true, true), (false, false)] {
-            let mut ring = Ring::new(RingConfig::lan("a:1", &[], 1)).unwrap();
-            let mut io = FakeIo::default();
-            let stream = io.accept();
-            let mut up = |_: RingEvent<'_>| {};
-            let accepted = StreamIn::Accepted {
-                from: None,
-                method: admin::LEAVE,
-                header: Header::EMPTY,
-                deadline: None,
-                loopback,
-            };
-            ring.handle_stream(Instant::ZERO, stream, Tag::NEW, accepted, &mut io, &mut up);
-            if let Some((adopted, tag)) = io.adopted.pop() {
-                let event = StreamIn::Frame(&[]);
-                ring.handle_stream(Instant::ZERO, adopted, tag, event, &mut io, &mut up);
+    fn only_callers_that_are_trusted_are_answered() {
+        for method in [admin::LEAVE, admin::STATUS, admin::OWNER] {
+            for trusted in [true, false] {
+                let mut ring = Ring::new(RingConfig::lan("a:1", &[], 1)).unwrap();
+                let mut io = FakeIo::default();
+                let stream = io.accept();
+                let mut up = |_: RingEvent<'_>| {};
+                let accepted = StreamIn::Accepted {
+                    from: None,
+                    method,
+                    header: Header::EMPTY,
+                    deadline: None,
+                    trusted,
+                };
+                ring.handle_stream(Instant::ZERO, stream, Tag::NEW, accepted, &mut io, &mut up);
+                if let Some((adopted, tag)) = io.adopted.pop() {
+                    let event = StreamIn::Frame(&[]);
+                    ring.handle_stream(Instant::ZERO, adopted, tag, event, &mut io, &mut up);
+                }
+                let end = io.take_end(stream).unwrap();
+                assert_eq!(ring.is_leaving(), trusted && method == admin::LEAVE);
+                assert_eq!(end.code == Code::PermissionDenied, !trusted);
             }
-            let end = io.take_end(stream).unwrap();
-            assert_eq!(ring.is_leaving(), leaves);
-            assert_eq!(end.code == Code::PermissionDenied, !leaves);
         }
     }
 }

@@ -3,17 +3,18 @@
 use std::task::{Context, Poll, Waker};
 
 use trefoil_core::engine::{Engine, EngineConfig};
-use trefoil_core::header::Header;
-use trefoil_core::id::{MethodId, NodeId, StreamId, Tag};
+use trefoil_core::header::{Header, HeaderWriter};
+use trefoil_core::id::{CallId, MethodId, NodeId, StreamId, Tag};
+use trefoil_core::identity::Identity;
 use trefoil_core::limits::Limits;
-use trefoil_core::link::LinkConfig;
+use trefoil_core::link::{LinkConfig, Links};
 use trefoil_core::machine::{Events, Full, Io, Machine};
 use trefoil_core::memory::{Memory, Switch};
 use trefoil_core::status::{Code, Status};
 use trefoil_core::storage::{Completion, Done, Op, Storage};
 use trefoil_core::stream::{Class, StreamIn};
 use trefoil_core::time::{Duration, Instant};
-use trefoil_core::transport::Transport;
+use trefoil_core::transport::{Arrival, Caller, LinkEvent, Transport};
 
 const ECHO: MethodId = MethodId(100);
 // A unary method of the knots, so that its one message is waited for.
@@ -164,6 +165,8 @@ fn config(node: &str, cluster: &str) -> EngineConfig {
         electorate: 0,
         features: 0,
         anonymous: false,
+        token: None,
+        certified: false,
         limits: Limits {
             streams_max: 8,
             nodes_max: 8,
@@ -399,6 +402,121 @@ fn a_client_that_says_nothing_is_nobody() {
     world.settle();
     assert_eq!(world.heard(0), ["header -", "frame hi", "ended Ok Peer"]);
     assert_eq!(world.heard(1)[0], "accepted from nobody");
+}
+
+#[test]
+fn a_token_is_asked_of_everybody_and_never_told() {
+    let with = |node, token: Option<&str>| EngineConfig {
+        token: token.map(Into::into),
+        ..config(node, "c")
+    };
+    let speaks = ["header b", "frame hi", "ended Ok Peer"];
+    for (shown, asked, heard) in [
+        (Some("s3cret"), Some("s3cret"), &speaks[..]),
+        (
+            Some("other!"),
+            Some("s3cret"),
+            &["ended Unauthenticated Peer"],
+        ),
+        (None, Some("s3cret"), &["ended Unauthenticated Peer"]),
+        (Some("s3cret"), None, &speaks),
+    ] {
+        for anonymous in [false, true] {
+            let caller = EngineConfig {
+                anonymous,
+                ..with("a", shown)
+            };
+            let mut world = World::new(&[caller, with("b", asked)]);
+            world.call("b", ECHO, None);
+            world.settle();
+            let mut expected: Vec<String> = heard.iter().map(ToString::to_string).collect();
+            if anonymous && expected.len() == 3 {
+                expected[0] = "header -".into();
+            }
+            assert_eq!(world.heard(0), expected, "{shown:?} {asked:?} {anonymous}");
+            if expected.len() == 1 {
+                let (host, why) = world.engines[0].last_mismatch().unwrap();
+                assert!(host == "b" && why.starts_with("TF-C15"), "{why}");
+                assert_eq!(world.engines[1].mismatches(), 1);
+            }
+        }
+    }
+    for token in ["", "two words", "\u{fc}"] {
+        assert!(Engine::new(with("a", Some(token)), Toy::default()).is_err());
+    }
+}
+
+#[test]
+fn a_certificate_must_name_the_node_its_bearer_says_it_is() {
+    let mut buf = [0; 512];
+    let mut header = HeaderWriter::new(&mut buf);
+    let caller = Identity {
+        node: "10.0.0.7:7001",
+        boot: 9,
+        incarnation: 1,
+        cluster: "c",
+        placement: 1,
+        store: 0,
+        electorate: 0,
+        features: 0,
+    };
+    caller.write(&mut header).unwrap();
+    let header = header.finish();
+    for (certified, names, header, answered) in [
+        (true, Some("10.0.0.7"), header, true),
+        (true, Some("10.0.0.8"), header, false),
+        (false, Some("10.0.0.8"), header, false),
+        (true, None, header, false),
+        (false, None, header, true),
+        // Whoever claims no name needs none.
+        (true, Some("operator"), Header::EMPTY, true),
+        (true, None, Header::EMPTY, true),
+    ] {
+        let callee = EngineConfig {
+            certified,
+            ..config("b", "c")
+        };
+        let mut world = World::new(&[callee]);
+        let arrival = Arrival::Accepted {
+            call: CallId(1),
+            method: ECHO,
+            header: header.0.to_vec(),
+            timeout: None,
+            caller: Caller {
+                loopback: false,
+                names: names.map(|names| names.as_bytes().to_vec()),
+            },
+        };
+        let (now, side) = (world.now, &mut world.sides[0]);
+        world.engines[0].arrive(now, &arrival, side, &mut NoStore, &mut |_: StreamId| {});
+        assert_eq!(
+            !world.heard(0).is_empty(),
+            answered,
+            "{certified} {names:?}"
+        );
+        assert_eq!(world.engines[0].mismatches(), u64::from(!answered));
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_trusted_is_named_and_the_link_backs_off() {
+    let mut world = World::pair();
+    world.call("b", ECHO, None);
+    let link = Links::id(NodeId(1), Class::Control);
+    let arrival = Arrival::Link {
+        link,
+        event: LinkEvent::Untrusted,
+        why: Some(b"TF-T09: the certificate has expired".to_vec()),
+    };
+    let (now, side) = (world.now, &mut world.sides[0]);
+    world.engines[0].arrive(now, &arrival, side, &mut NoStore, &mut |_: StreamId| {});
+    assert_eq!(
+        world.engines[0].last_mismatch(),
+        Some(("b", "TF-T09: the certificate has expired"))
+    );
+    world.heard(0);
+    world.call("b", ECHO, None);
+    assert_eq!(world.heard(0), ["ended Unauthenticated Untrusted"]);
 }
 
 #[test]

@@ -477,7 +477,9 @@ impl Net {
         };
         match event {
             LinkEvent::Up => known.state = State::Up,
-            LinkEvent::Refused | LinkEvent::Lost => known.broken = [true, true],
+            LinkEvent::Refused | LinkEvent::Lost | LinkEvent::Untrusted => {
+                known.broken = [true, true]
+            }
         }
         self.counts.refused += u64::from(event == LinkEvent::Refused);
         arrived.push((

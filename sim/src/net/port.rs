@@ -12,7 +12,7 @@ use trefoil_core::id::{CallId, LinkId, MethodId, StreamId};
 use trefoil_core::machine::Full;
 use trefoil_core::status::{Cause, Code, Status};
 use trefoil_core::stream::Class;
-use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+use trefoil_core::transport::{Arrival, Caller, LinkEvent, Transport};
 
 use super::packet::{ConnId, End, In, Out, Packet, Process};
 use crate::dice::Dice;
@@ -98,7 +98,14 @@ impl SimTransport {
     /// Something arrived at the process.
     pub fn take_in(&mut self, input: In) {
         match input {
-            In::Link { conn, link, event } => self.queue(conn, Arrival::Link { link, event }),
+            In::Link { conn, link, event } => self.queue(
+                conn,
+                Arrival::Link {
+                    link,
+                    event,
+                    why: None,
+                },
+            ),
             In::Broken { conn, calls_first } => {
                 let link = self
                     .links
@@ -108,6 +115,7 @@ impl SimTransport {
                 let lost = link.map(|link| Arrival::Link {
                     link,
                     event: LinkEvent::Lost,
+                    why: None,
                 });
                 if let (Some(lost), false) = (&lost, calls_first) {
                     self.queue(conn, lost.clone());
@@ -142,7 +150,7 @@ impl SimTransport {
                         method,
                         header,
                         timeout,
-                        loopback: false,
+                        caller: Caller::REMOTE,
                     },
                 );
             }
@@ -282,7 +290,7 @@ impl SimTransport {
     /// Whether a queued arrival may still be told, and what its telling changes.
     fn tell(&mut self, queued: &Queued) -> bool {
         match queued.arrival {
-            Arrival::Link { link, event } => {
+            Arrival::Link { link, event, .. } => {
                 let current = self.links.get(&link) == Some(&queued.conn);
                 if current && event != LinkEvent::Up {
                     self.links.remove(&link);

@@ -85,6 +85,8 @@ impl Subject for Members {
             electorate: 0,
             features: 0,
             anonymous: false,
+            token: None,
+            certified: false,
             limits: Limits {
                 streams_max: 4_096,
                 nodes_max: count + 8,

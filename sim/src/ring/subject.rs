@@ -277,6 +277,8 @@ impl Subject for RingSubject {
             electorate: 0,
             features: 0,
             anonymous: false,
+            token: None,
+            certified: false,
             limits: Limits {
                 streams_max: 1_024,
                 nodes_max: 32,

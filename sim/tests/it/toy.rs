@@ -168,6 +168,8 @@ impl Subject for Pair {
             electorate: 0,
             features: 0,
             anonymous: false,
+            token: None,
+            certified: false,
             limits: Limits {
                 streams_max: 64,
                 nodes_max: 8,

@@ -40,7 +40,7 @@ fn fate(status: &Status<'_>) -> Fate {
             Some("TF-R01" | "TF-R06") => Fate::TurnedAway,
             _ => Fate::Final,
         },
-        Cause::Refused => Fate::Unsent,
+        Cause::Refused | Cause::Untrusted => Fate::Unsent,
         Cause::Local if status.code == Code::Unavailable => Fate::Unsent,
         Cause::Local | Cause::Deadline => Fate::Final,
         Cause::Lost => Fate::Lost,

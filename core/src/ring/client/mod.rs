@@ -425,13 +425,11 @@ impl Client {
                     self.calls.at_mut(slot).reply.clear();
                 } else if status.cause == Cause::Deadline && now >= self.calls.at(slot).deadline {
                     return self.answer(slot, Err(OUT_OF_TIME), up);
+                } else if status.code == Code::Unauthenticated {
+                    return self.later(now, slot, status, up);
                 } else if status.cause != Cause::Peer {
-                    return self.later(
-                        now,
-                        slot,
-                        Status::new(Code::Unavailable, codes::UNREACHABLE),
-                        up,
-                    );
+                    let unreachable = Status::new(Code::Unavailable, codes::UNREACHABLE);
+                    return self.later(now, slot, unreachable, up);
                 }
                 self.calls.at_mut(slot).asked = true;
                 self.attempt(now, slot, io, up);

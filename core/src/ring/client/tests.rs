@@ -363,7 +363,7 @@ fn a_client_serves_nothing() {
         method: control_plane::PING,
         header: Header::EMPTY,
         deadline: None,
-        loopback: true,
+        trusted: true,
     };
     let World {
         client,

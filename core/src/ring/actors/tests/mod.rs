@@ -296,7 +296,7 @@ impl Node {
             method,
             header: header.finish(),
             deadline,
-            loopback: true,
+            trusted: true,
         };
         self.stream(stream, Tag::NEW, event);
         stream

@@ -278,7 +278,7 @@ fn to_have_called_does_not_make_a_node_one_of_ours() {
         method: GET,
         header: Header::EMPTY,
         deadline: None,
-        loopback: false,
+        trusted: false,
     };
     node.stream(stream, Tag::NEW, accepted);
     node.apply(1, 6, &[1]);

@@ -424,7 +424,7 @@ impl Net {
                 method,
                 header: Header::EMPTY,
                 deadline: None,
-                loopback: true,
+                trusted: true,
             };
             directory.handle_stream(now, stream, Tag::NEW, accepted, side, up);
             let tag = side.adopted.take().unwrap();

@@ -343,7 +343,7 @@ fn other_methods_are_not_served() {
         method: control_plane::PING,
         header,
         deadline: None,
-        loopback: true,
+        trusted: true,
     };
     world.event(stream, Tag::NEW, accepted);
     assert_eq!(

@@ -235,7 +235,7 @@ impl World {
                 method,
                 header,
                 deadline: None,
-                loopback: true,
+                trusted: true,
             },
         );
         let (adopted, tag) = self.io.adopted.pop().unwrap();

@@ -190,7 +190,7 @@ fn malformed_messages_are_refused_and_told() {
         method: PING,
         header: Header::EMPTY,
         deadline: None,
-        loopback: true,
+        trusted: true,
     };
     world.event(stream, Tag::NEW, accepted);
     let tag = world.io.adopted.last().unwrap().1;
@@ -418,7 +418,7 @@ fn a_goodbye_that_was_on_its_way_while_its_host_started_anew_is_ignored() {
         method: CLOSING,
         header: Header(&header),
         deadline: None,
-        loopback: true,
+        trusted: true,
     };
     world.event(stream, Tag::NEW, accepted);
     let (_, tag) = *world.io.adopted.last().unwrap();
@@ -439,7 +439,7 @@ fn a_host_of_which_nothing_was_heard_comes_in_by_its_call() {
             method,
             header: Header(&header),
             deadline: None,
-            loopback: true,
+            trusted: true,
         };
         world.event(stream, Tag::NEW, accepted);
         let (_, tag) = *world.io.adopted.last().unwrap();

@@ -566,7 +566,7 @@ impl Net {
                         method,
                         header,
                         deadline: None,
-                        loopback: true,
+                        trusted: true,
                     };
                     machine.handle_stream(now, id, Tag::NEW, accepted, io, up);
                     for event in [StreamIn::Frame(&frame), StreamIn::HalfClosed] {

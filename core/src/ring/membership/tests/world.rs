@@ -210,7 +210,7 @@ impl World {
             method,
             header: Header(header),
             deadline: None,
-            loopback: true,
+            trusted: true,
         };
         self.event(stream, Tag::NEW, accepted);
         let tag = self
