@@ -40,7 +40,7 @@ pub(crate) struct Admission {
     last_mismatch: (NodeId, String),
 }
 
-const fn identity(config: &EngineConfig) -> Identity<'_> {
+fn identity(config: &EngineConfig) -> Identity<'_> {
     Identity {
         node: config.node.as_str(),
         boot: config.boot,

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use trefoil_core::codes;
 
-use crate::error::{CANCELLED, LOST, PROTOCOL};
+use crate::error::{CANCELLED, LOST, PROTOCOL, untrusted};
 use crate::pipe::{Pipe, note};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -111,6 +111,10 @@ where
 /// The status of a call whose HTTP failed, by the rules of gRPC over HTTP/2; and a note of what it
 /// means for the connection.
 pub(crate) fn failed(error: &(dyn Error + 'static), pipe: &Pipe) -> Status {
+    if let Some(why) = distrust(error) {
+        pipe.note(note::UNTRUSTED);
+        return Status::unauthenticated(untrusted(why));
+    }
     let mut source = Some(error);
     while let Some(error) = source {
         if let Some(h2) = error.downcast_ref::<h2::Error>() {
@@ -125,6 +129,22 @@ pub(crate) fn failed(error: &(dyn Error + 'static), pipe: &Pipe) -> Status {
         .downcast_ref::<hyper::Error>()
         .is_some_and(hyper::Error::is_canceled);
     Status::unavailable(if unsent { codes::UNREACHABLE } else { LOST })
+}
+
+/// The input or output error of a connection whose sides do not trust each other, beneath `error`.
+pub(crate) fn distrust<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a std::io::Error> {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        let io = match error.downcast_ref::<h2::Error>() {
+            Some(h2) => h2.get_io(),
+            None => error.downcast_ref(),
+        };
+        if let Some(io) = io {
+            return Some(io).filter(|io| io.kind() == std::io::ErrorKind::InvalidData);
+        }
+        source = error.source();
+    }
+    None
 }
 
 fn reset(error: &h2::Error, pipe: &Pipe) -> Status {

@@ -38,6 +38,15 @@ pub(crate) const CANCELLED: &str = "TF-T07: the caller went away";
 /// The peer broke the protocol.
 pub(crate) const PROTOCOL: &str = "TF-T08: the peer broke the protocol";
 
+/// A connection that one side does not trust.
+pub(crate) fn untrusted(why: &std::io::Error) -> String {
+    format!("TF-T09: no connection that both sides trust: {why}")
+}
+
+/// A connection that is not made.
+pub(crate) const PLAINTEXT: &str =
+    "TF-T10: a connection without TLS to another machine must be asked for";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -57,6 +57,7 @@ pub struct Grpc<R: Runtime> {
     options: GrpcOptions,
     bounds: Bounds,
     frame_bytes_max: usize,
+    silence_max: Duration,
     paths: Vec<Option<(PathAndQuery, bool)>>,
     service: GrpcService,
     inbox: Arc<Inbox>,
@@ -127,8 +128,9 @@ impl<R: Runtime> Grpc<R> {
             options,
             bounds: Bounds::new(limits),
             frame_bytes_max,
+            silence_max: limits.silence_max,
             paths,
-            service: GrpcService::new(Arc::new(methods), Arc::clone(&inbox), frame_bytes_max),
+            service: GrpcService::new(Arc::new(methods), Arc::clone(&inbox), limits),
             table: Table::new(Arc::clone(&inbox)),
             inbox,
             links: Vec::new(),
@@ -184,14 +186,14 @@ impl<R: Runtime> Grpc<R> {
     }
 
     fn offered(&mut self, mut offer: Offer) -> Arrival<Bytes> {
-        let (method, timeout, loopback) = (offer.method, offer.timeout, offer.loopback);
+        let (method, timeout, caller) = (offer.method, offer.timeout, offer.caller.clone());
         let header = std::mem::take(&mut offer.header);
         Arrival::Accepted {
             call: self.calls.insert(offer),
             method,
             header,
             timeout,
-            loopback,
+            caller,
         }
     }
 
@@ -223,30 +225,45 @@ impl<R: Runtime> Grpc<R> {
                     Arrival::Link {
                         link: id,
                         event: LinkEvent::Up,
+                        why: None,
                     },
                 );
                 for number in 0..self.table.len() {
                     self.start(number);
                 }
             }
-            News::Refused => self.drop_link(id, LinkEvent::Refused, Cause::Refused),
-            News::Lost => self.drop_link(id, LinkEvent::Lost, Cause::Lost),
+            News::Refused => self.drop_link(id, LinkEvent::Refused, None),
+            News::Lost => self.drop_link(id, LinkEvent::Lost, None),
+            News::Untrusted(why) => self.drop_link(id, LinkEvent::Untrusted, Some(why)),
         }
     }
 
     /// Reports a link that is no more. Streams that wait for it end here; those that were opened on
     /// it end when HTTP/2 says so, after what had arrived for them.
-    fn drop_link(&mut self, id: LinkId, event: LinkEvent, cause: Cause) {
+    fn drop_link(&mut self, id: LinkId, event: LinkEvent, why: Option<Bytes>) {
         if self.take_link(id).is_none() {
             return;
         }
-        self.tell(id, Arrival::Link { link: id, event });
+        let cause = match event {
+            LinkEvent::Refused => Cause::Refused,
+            LinkEvent::Untrusted => Cause::Untrusted,
+            LinkEvent::Up | LinkEvent::Lost => Cause::Lost,
+        };
+        let message = why.clone();
+        self.tell(
+            id,
+            Arrival::Link {
+                link: id,
+                event,
+                why,
+            },
+        );
         for number in 0..self.table.len() {
             let Some(slot) = self.table.slot(number) else {
                 continue;
             };
             if let Some(stream) = slot.stream.take_if(|stream| stream.is_waiting_for(id)) {
-                self.tell(id, stream.unreachable(cause));
+                self.tell(id, stream.unreachable(cause, message.clone()));
             }
         }
     }
@@ -304,7 +321,7 @@ impl<R: Runtime> Grpc<R> {
         };
         if sender.is_closed() {
             // The peer said goodbye, and its streams live on; new ones need another connection.
-            self.drop_link(id, LinkEvent::Lost, Cause::Lost);
+            self.drop_link(id, LinkEvent::Lost, None);
         } else if stream.start(|request| link::send(sender, request), &slot.waker) {
             self.look_later(number);
         }
@@ -380,7 +397,11 @@ impl<R: Runtime> Transport for Grpc<R> {
         let stop = Arc::new(Stop::default());
         // An address that is no authority can still be dialled; it is then not said to the peer.
         let origin = http::Uri::builder()
-            .scheme("http")
+            .scheme(if self.runtime.is_secure() {
+                "https"
+            } else {
+                "http"
+            })
             .authority(address)
             .path_and_query("/")
             .build();
@@ -399,6 +420,7 @@ impl<R: Runtime> Transport for Grpc<R> {
             attempt: self.attempts,
             address: address.to_owned(),
             options: self.options.clone(),
+            silence_max: self.silence_max,
             stop,
             inbox: Arc::clone(&self.inbox),
         };
@@ -480,7 +502,7 @@ impl<R: Runtime> Transport for Grpc<R> {
             self.touch(stream);
         } else if let Some(stream) = self.table.remove(stream) {
             // It was lost just now, and the driver has not heard of it yet.
-            self.tell(link, stream.unreachable(Cause::Lost));
+            self.tell(link, stream.unreachable(Cause::Lost, None));
         }
     }
 

@@ -12,6 +12,7 @@ use tonic::Streaming;
 use trefoil_core::codes;
 use trefoil_core::id::{LinkId, MethodId};
 use trefoil_core::time::Duration;
+use trefoil_core::transport::Caller;
 
 use crate::body::OutBody;
 use crate::pipe::Pipe;
@@ -23,7 +24,7 @@ pub(crate) struct Offer {
     pub(crate) method: MethodId,
     pub(crate) header: Bytes,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) loopback: bool,
+    pub(crate) caller: Caller<Bytes>,
     pub(crate) inbound: Streaming<Bytes>,
     pub(crate) pipe: Arc<Pipe>,
 }
@@ -33,6 +34,8 @@ pub(crate) enum News {
     Up(SendRequest<OutBody>),
     Refused,
     Lost,
+    /// Somebody is there, and one side does not trust the other: for this reason.
+    Untrusted(Bytes),
 }
 
 /// News of one attempt to hold a link up.

@@ -15,7 +15,7 @@
 //! # How a runtime uses it
 //!
 //! ```no_run
-//! use std::future::Future;
+//! use std::future::{Future, Ready, ready};
 //! use std::io;
 //! use std::net::SocketAddr;
 //! use std::time::Duration;
@@ -24,7 +24,8 @@
 //! use tokio::net::{TcpListener, TcpStream};
 //! use trefoil_core::limits::Limits;
 //! use trefoil_core::method::Methods;
-//! use trefoil_transport_tonic::{Grpc, GrpcOptions, Listener, Runtime, Server};
+//! use trefoil_core::transport::Caller;
+//! use trefoil_transport_tonic::{Connection, Grpc, GrpcOptions, Listener, Runtime, Server};
 //!
 //! #[derive(Clone)]
 //! struct Tokio;
@@ -39,10 +40,13 @@
 //!     fn timer(&self) -> TokioTimer {
 //!         TokioTimer::new()
 //!     }
-//!     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Io> {
+//!     async fn connect(&self, address: SocketAddr, _: &str) -> io::Result<Self::Io> {
 //!         let socket = TcpStream::connect(address).await?;
 //!         socket.set_nodelay(true)?;
 //!         Ok(TokioIo::new(socket))
+//!     }
+//!     fn is_secure(&self) -> bool {
+//!         false
 //!     }
 //!     async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
 //!         Ok(tokio::net::lookup_host(address).await?.collect())
@@ -53,11 +57,14 @@
 //!
 //! impl Listener for Tcp {
 //!     type Io = TokioIo<TcpStream>;
+//!     type Handshake = Ready<io::Result<Connection<Self::Io>>>;
 //!
-//!     async fn accept(&mut self) -> io::Result<(Self::Io, bool)> {
+//!     async fn accept(&mut self) -> io::Result<Self::Handshake> {
 //!         let (socket, peer) = self.0.accept().await?;
 //!         socket.set_nodelay(true)?;
-//!         Ok((TokioIo::new(socket), peer.ip().is_loopback()))
+//!         let loopback = peer.ip().to_canonical().is_loopback();
+//!         let caller = Caller { loopback, names: None };
+//!         Ok(ready(Ok(Connection { io: TokioIo::new(socket), caller })))
 //!     }
 //! }
 //!
@@ -125,6 +132,6 @@ pub use error::GrpcError;
 pub use grpc::Grpc;
 pub use health::Health;
 pub use options::GrpcOptions;
-pub use runtime::{Listener, Runtime};
+pub use runtime::{Connection, Listener, Runtime};
 pub use serve::Server;
 pub use service::GrpcService;

@@ -16,8 +16,9 @@ use tonic::Status;
 use tower_service::Service;
 use trefoil_core::id::LinkId;
 
-use crate::body::{InBody, OutBody, failed};
+use crate::body::{InBody, OutBody, distrust, failed};
 use crate::codec::RawCodec;
+use crate::error::{PLAINTEXT, untrusted};
 use crate::inbox::{Inbox, LinkNews, News};
 use crate::options::GrpcOptions;
 use crate::pipe::{Outbox, Pipe, RequestOutbox};
@@ -42,6 +43,7 @@ pub(crate) struct Dial<R> {
     pub(crate) attempt: u64,
     pub(crate) address: String,
     pub(crate) options: GrpcOptions,
+    pub(crate) silence_max: Duration,
     pub(crate) stop: Arc<Stop>,
     pub(crate) inbox: Arc<Inbox>,
 }
@@ -63,18 +65,26 @@ impl<R: Runtime> Dial<R> {
                     .await
                     .map_err(|_| News::Lost)
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Err(News::Refused)
-            }
-            Some(Err(_)) | None => Err(News::Lost),
+            Some(Err(error)) => Err(match error.kind() {
+                io::ErrorKind::ConnectionRefused => News::Refused,
+                io::ErrorKind::InvalidData => News::Untrusted(untrusted(&error).into()),
+                io::ErrorKind::PermissionDenied => News::Untrusted(PLAINTEXT.into()),
+                _ => News::Lost,
+            }),
+            None => Err(News::Lost),
         };
         match connection {
             Err(news) => self.report(news),
             Ok((sender, connection)) => {
                 self.report(News::Up(sender));
-                // How it ends makes no difference: streams hear of it one by one.
-                let _ = connection.await;
-                self.report(News::Lost);
+                // Streams hear of it one by one; the peer's verdict on our certificate comes here, too.
+                let ended = connection.await;
+                self.report(
+                    match ended.as_ref().err().and_then(|error| distrust(error)) {
+                        Some(why) => News::Untrusted(untrusted(why).into()),
+                        None => News::Lost,
+                    },
+                );
             }
         }
     }
@@ -99,7 +109,7 @@ impl<R: Runtime> Dial<R> {
         };
         let mut worst = None;
         for address in addresses {
-            match self.runtime.connect(address).await {
+            match self.connect_to(address).await {
                 Ok(io) => return Ok(io),
                 Err(error)
                     if worst.is_none() || error.kind() != io::ErrorKind::ConnectionRefused =>
@@ -110,6 +120,16 @@ impl<R: Runtime> Dial<R> {
             }
         }
         Err(worst.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<R::Io> {
+        if !self.runtime.is_secure()
+            && !self.options.plaintext
+            && !address.ip().to_canonical().is_loopback()
+        {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, PLAINTEXT));
+        }
+        self.runtime.connect(address, &self.address).await
     }
 
     fn builder<E: Clone>(&self, executor: E) -> Builder<E> {
@@ -128,15 +148,15 @@ impl<R: Runtime> Dial<R> {
             .max_frame_size(options.http_frame_bytes_max)
             .max_header_list_size(options.header_bytes_max)
             .max_send_buf_size(options.send_buffer_bytes as usize)
-            .keep_alive_interval(options.keepalive_interval)
-            .keep_alive_timeout(options.keepalive_timeout)
-            .keep_alive_while_idle(options.keepalive_while_idle);
+            .keep_alive_interval(Some(self.silence_max * 2 / 3))
+            .keep_alive_timeout(self.silence_max / 3)
+            .keep_alive_while_idle(true);
         builder
     }
 }
 
 /// Runs `task`, but not for longer than `limit`.
-async fn timely<R: Runtime, T>(
+pub(crate) async fn timely<R: Runtime, T>(
     runtime: &R,
     limit: Duration,
     task: impl Future<Output = T>,

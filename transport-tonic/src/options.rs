@@ -23,17 +23,11 @@ pub struct GrpcOptions {
     pub header_bytes_max: u32,
     /// Bytes of one stream that HTTP/2 takes for sending ahead of the peer's reading.
     pub send_buffer_bytes: u32,
-    /// A connection on which nothing arrived for this long is asked whether it still stands; `None`
-    /// never asks. Together with `keepalive_timeout` it decides how soon a peer that vanished
-    /// without a word is noticed.
-    pub keepalive_interval: Option<Duration>,
-    /// A connection that does not answer for this long is lost. Shorter than the longest pause of a
-    /// healthy peer, and healthy connections are cut.
-    pub keepalive_timeout: Duration,
-    /// Whether connections without streams are asked, too.
-    pub keepalive_while_idle: bool,
-    /// A dial that has not succeeded by then is lost.
+    /// A dial that has not succeeded by then is lost; a connection that was accepted and is not ready by
+    /// then is closed.
     pub connect_timeout: Duration,
+    /// Whether connections that anybody on the way can read and change may be made to other machines.
+    pub plaintext: bool,
 }
 
 impl Default for GrpcOptions {
@@ -45,10 +39,8 @@ impl Default for GrpcOptions {
             http_frame_bytes_max: 16 << 10,
             header_bytes_max: 16 << 10,
             send_buffer_bytes: 256 << 10,
-            keepalive_interval: Some(Duration::from_secs(10)),
-            keepalive_timeout: Duration::from_secs(5),
-            keepalive_while_idle: true,
             connect_timeout: Duration::from_secs(5),
+            plaintext: false,
         }
     }
 }
@@ -91,17 +83,8 @@ impl GrpcOptions {
         if self.connection_window < self.stream_window {
             return Err(GrpcError::WindowOrder);
         }
-        for (name, value) in [
-            (
-                "keepalive_interval",
-                self.keepalive_interval.unwrap_or(Duration::MAX),
-            ),
-            ("keepalive_timeout", self.keepalive_timeout),
-            ("connect_timeout", self.connect_timeout),
-        ] {
-            if value.is_zero() {
-                return Err(GrpcError::Zero(name));
-            }
+        if self.connect_timeout.is_zero() {
+            return Err(GrpcError::Zero("connect_timeout"));
         }
         Ok(())
     }
@@ -129,10 +112,6 @@ mod tests {
                 .starts_with("TF-T02: http_frame_bytes_max")
         );
         assert!(broken(|o| o.connection_window = 1 << 19).starts_with("TF-T03"));
-        assert!(
-            broken(|o| o.keepalive_interval = Some(Duration::ZERO))
-                .starts_with("TF-T01: keepalive_interval")
-        );
         assert!(
             broken(|o| o.connect_timeout = Duration::ZERO).starts_with("TF-T01: connect_timeout")
         );

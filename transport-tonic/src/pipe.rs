@@ -52,6 +52,8 @@ pub(crate) mod note {
     pub(crate) const LOST: u8 = 2;
     /// The peer abandoned the call.
     pub(crate) const CANCELLED: u8 = 4;
+    /// The peer turned the connection away before it heard of the call.
+    pub(crate) const UNTRUSTED: u8 = 8;
 }
 
 /// Shared by a stream of the transport and the bodies of its call.

@@ -7,15 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Timer, Write};
 use hyper::server::conn::http2::Builder;
+use trefoil_core::transport::Caller;
 
 use crate::error::GrpcError;
 use crate::health::Health;
+use crate::link::timely;
 use crate::options::GrpcOptions;
-use crate::runtime::{Exec, Listener, Runtime};
+use crate::runtime::{Connection, Exec, Listener, Runtime};
 use crate::service::GrpcService;
 use crate::stop::{Level, Stop, lock};
 
@@ -26,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 struct Served {
     service: GrpcService,
-    loopback: bool,
+    caller: Caller<Bytes>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Served {
@@ -35,7 +38,7 @@ impl hyper::service::Service<Request<Incoming>> for Served {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.service.answer(request, self.loopback);
+        let answer = self.service.answer(request, self.caller.clone());
         Box::pin(async move { Ok(answer.await) })
     }
 }
@@ -161,30 +164,47 @@ impl<R: Runtime> Server<R> {
             };
             match accepted {
                 None => return,
-                Some(Ok((io, loopback))) => {
+                Some(Ok(handshake)) => {
                     let server = self.clone();
                     self.runtime
-                        .spawn(async move { server.serve_connection(io, loopback).await });
+                        .spawn(async move { server.shake(handshake).await });
                 }
                 Some(Err(_)) => self.runtime.timer().sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 
+    /// Serves one connection when it is ready. One that never is, or is not trusted, is closed: its
+    /// peer knows why.
+    async fn shake<Io>(
+        &self,
+        handshake: impl Future<Output = std::io::Result<Connection<Io>>> + Send,
+    ) where
+        Io: Read + Write + Unpin + Send + 'static,
+    {
+        let ready = {
+            let Some(guest) = self.enter() else { return };
+            let handshake = timely(&self.runtime, self.options.connect_timeout, handshake);
+            guest.stop.until_closed(handshake).await
+        };
+        if let Some(Some(Ok(Connection { io, caller }))) = ready {
+            self.serve_connection(io, caller).await;
+        }
+    }
+
     /// Serves one connection until it ends, is drained or closed. To a server that drains it is
-    /// closed at once. `loopback` says that the other end is on this very machine, and may do what
-    /// operators may.
+    /// closed at once. `caller` says what is known of the other end.
     pub async fn serve_connection(
         &self,
         io: impl Read + Write + Unpin + Send + 'static,
-        loopback: bool,
+        caller: Caller<Bytes>,
     ) {
         let Some(guest) = self.enter() else { return };
         let connection = self.builder().serve_connection(
             io,
             Served {
                 service: self.service.clone(),
-                loopback,
+                caller,
             },
         );
         let mut connection = pin!(connection);
@@ -220,8 +240,8 @@ impl<R: Runtime> Server<R> {
             .max_frame_size(options.http_frame_bytes_max)
             .max_header_list_size(options.header_bytes_max)
             .max_send_buf_size(options.send_buffer_bytes as usize)
-            .keep_alive_interval(options.keepalive_interval)
-            .keep_alive_timeout(options.keepalive_timeout);
+            .keep_alive_interval(Some(self.service.silence_max * 2 / 3))
+            .keep_alive_timeout(self.service.silence_max / 3);
         builder
     }
 

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,7 +17,9 @@ use tonic::{Status, Streaming};
 use tower_service::Service;
 use trefoil_core::codes;
 use trefoil_core::id::MethodId;
+use trefoil_core::limits::Limits;
 use trefoil_core::method::Methods;
+use trefoil_core::transport::Caller;
 
 use crate::body::InBody;
 use crate::codec::RawCodec;
@@ -40,6 +43,7 @@ pub struct GrpcService {
     methods: Arc<Methods>,
     inbox: Arc<Inbox>,
     frame_bytes_max: usize,
+    pub(crate) silence_max: Duration,
     health: Health,
     #[cfg(feature = "reflection")]
     reflection: Option<crate::reflection::Reflection>,
@@ -54,11 +58,12 @@ impl std::fmt::Debug for GrpcService {
 }
 
 impl GrpcService {
-    pub(crate) fn new(methods: Arc<Methods>, inbox: Arc<Inbox>, frame_bytes_max: usize) -> Self {
+    pub(crate) fn new(methods: Arc<Methods>, inbox: Arc<Inbox>, limits: &Limits) -> Self {
         Self {
             methods,
             inbox,
-            frame_bytes_max,
+            frame_bytes_max: limits.frame_bytes_max as usize,
+            silence_max: limits.silence_max,
             health: Health::new(),
             #[cfg(feature = "reflection")]
             reflection: None,
@@ -90,7 +95,7 @@ impl GrpcService {
     pub(crate) fn answer<B>(
         &self,
         request: Request<B>,
-        loopback: bool,
+        caller: Caller<Bytes>,
     ) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
     where
         B: Body + Send + 'static,
@@ -103,7 +108,7 @@ impl GrpcService {
             }
             let streaming =
                 method.descriptor.client_streaming || method.descriptor.server_streaming;
-            return self.call(id, streaming, loopback, request);
+            return self.call(id, streaming, caller, request);
         }
         if path.starts_with(health::PREFIX) {
             return self.health.answer(request);
@@ -126,7 +131,7 @@ impl GrpcService {
         &self,
         method: MethodId,
         streaming: bool,
-        loopback: bool,
+        caller: Caller<Bytes>,
         request: Request<B>,
     ) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>>
     where
@@ -137,7 +142,7 @@ impl GrpcService {
         let request = request.map(|body| InBody::new(body, Arc::clone(&pipe)));
         let offering = Offering {
             method,
-            loopback,
+            caller,
             inbox: Arc::clone(&self.inbox),
             pipe,
         };
@@ -185,7 +190,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // Where the caller is, is for whoever mounted the service to know.
-        let answer = self.answer(request, false);
+        let answer = self.answer(request, Caller::REMOTE);
         Box::pin(async move { Ok(answer.await) })
     }
 }
@@ -193,7 +198,7 @@ where
 /// Puts one call before the driver.
 struct Offering {
     method: MethodId,
-    loopback: bool,
+    caller: Caller<Bytes>,
     inbox: Arc<Inbox>,
     pipe: Arc<Pipe>,
 }
@@ -214,7 +219,7 @@ impl Service<tonic::Request<Streaming<Bytes>>> for Offering {
             method: self.method,
             header: metadata::header(&headers),
             timeout: metadata::timeout(&headers),
-            loopback: self.loopback,
+            caller: self.caller.clone(),
             inbound,
             pipe: Arc::clone(&self.pipe),
         };

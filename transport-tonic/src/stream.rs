@@ -213,13 +213,14 @@ impl Stream {
     }
 
     /// The end of a stream whose link was refused or lost before it was opened there.
-    pub(crate) fn unreachable(&self, cause: Cause) -> Arrival<Bytes> {
-        ended(
-            self.id,
-            Code::Unavailable,
-            cause,
-            Bytes::from_static(codes::UNREACHABLE.as_bytes()),
-        )
+    pub(crate) fn unreachable(&self, cause: Cause, why: Option<Bytes>) -> Arrival<Bytes> {
+        let (code, message) = if cause == Cause::Untrusted {
+            (Code::Unauthenticated, codes::UNTRUSTED)
+        } else {
+            (Code::Unavailable, codes::UNREACHABLE)
+        };
+        let message = why.unwrap_or_else(|| Bytes::from_static(message.as_bytes()));
+        ended(self.id, code, cause, message)
     }
 
     /// Returns credit for frames that were delivered. Returns whether the stream had to wait for it.
@@ -336,7 +337,13 @@ impl Stream {
     }
 
     fn failed(&mut self, status: &Status) -> Step {
-        let lost = self.pipe.noted(note::LOST);
+        let cause = if self.pipe.noted(note::UNTRUSTED) {
+            Cause::Untrusted
+        } else if self.pipe.noted(note::LOST) {
+            Cause::Lost
+        } else {
+            Cause::Peer
+        };
         // Tonic says OUT_OF_RANGE of a message above the limit; a peer's own word comes with trailers,
         // or in place of an answer.
         let too_large = status.code() == tonic::Code::OutOfRange
@@ -353,7 +360,7 @@ impl Stream {
             Arrival::Ended {
                 stream: self.id,
                 code: Code::from_wire(status.code() as i32),
-                cause: if lost { Cause::Lost } else { Cause::Peer },
+                cause,
                 message: Bytes::copy_from_slice(status.message().as_bytes()),
                 details: Bytes::copy_from_slice(status.details()),
             }

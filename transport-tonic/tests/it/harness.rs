@@ -1,7 +1,7 @@
 //! A runtime for tests, and a scripted driver in the place of the core's.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,8 +15,9 @@ use trefoil_core::limits::Limits;
 use trefoil_core::method::{Method, MethodDescriptor, Methods};
 use trefoil_core::status::{Cause, Code, Status};
 use trefoil_core::stream::Class;
+use trefoil_core::transport::Caller;
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
-use trefoil_transport_tonic::{Grpc, GrpcOptions, Listener, Runtime, Server};
+use trefoil_transport_tonic::{Connection, Grpc, GrpcOptions, Listener, Runtime, Server};
 
 pub(crate) const UNARY: MethodId = MethodId(64);
 pub(crate) const BIDI: MethodId = MethodId(65);
@@ -39,7 +40,11 @@ impl Runtime for Tokio {
         TokioTimer::new()
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Io> {
+    fn is_secure(&self) -> bool {
+        false
+    }
+
+    async fn connect(&self, address: SocketAddr, _: &str) -> io::Result<Self::Io> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         Ok(TokioIo::new(socket))
@@ -58,11 +63,17 @@ pub(crate) struct Tcp(pub(crate) TcpListener);
 
 impl Listener for Tcp {
     type Io = TokioIo<TcpStream>;
+    type Handshake = Ready<io::Result<Connection<Self::Io>>>;
 
-    async fn accept(&mut self) -> io::Result<(Self::Io, bool)> {
+    async fn accept(&mut self) -> io::Result<Self::Handshake> {
         let (socket, peer) = self.0.accept().await?;
         socket.set_nodelay(true)?;
-        Ok((TokioIo::new(socket), peer.ip().is_loopback()))
+        let loopback = peer.ip().is_loopback();
+        let names = None;
+        Ok(ready(Ok(Connection {
+            io: TokioIo::new(socket),
+            caller: Caller { loopback, names },
+        })))
     }
 }
 
@@ -247,6 +258,7 @@ impl Side {
             Arrival::Link {
                 link: LINK,
                 event: of,
+                ..
             } if of == event => {}
             other => panic!("{other:?} instead of {event:?}"),
         }

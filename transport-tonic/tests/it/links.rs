@@ -129,6 +129,7 @@ async fn a_connection_that_breaks_ends_its_streams_once() {
             Arrival::Link {
                 link: LINK,
                 event: LinkEvent::Lost,
+                ..
             } => lost += 1,
             other => panic!("{other:?}"),
         }
@@ -228,12 +229,11 @@ async fn a_peer_that_says_nothing_at_all_is_noticed() {
     // It accepts and never speaks: only the question whether it stands finds out.
     let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = deaf.local_addr().unwrap().to_string();
-    let options = GrpcOptions {
-        keepalive_interval: Some(Duration::from_millis(50)),
-        keepalive_timeout: Duration::from_millis(50),
-        ..GrpcOptions::default()
+    let limits = Limits {
+        silence_max: Duration::from_millis(100),
+        ..Limits::default()
     };
-    let mut client = Side::with(&Limits::default(), options);
+    let mut client = Side::new(&limits);
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
     let stream = client.open(UNARY);
