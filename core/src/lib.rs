@@ -119,6 +119,7 @@ pub mod link;
 pub mod machine;
 pub mod memory;
 pub mod method;
+pub mod pair;
 #[cfg(feature = "ring")]
 pub mod ring;
 pub mod rng;

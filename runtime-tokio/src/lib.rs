@@ -44,43 +44,52 @@
 //! # }
 //! ```
 //!
-//! # Stable codes of this crate's errors
+//! # Features
 //!
-//! | code | meaning |
-//! |---|---|
-//! | `TF-U01` | a limit does not hold |
-//! | `TF-U02` | a setting of the ring does not hold |
-//! | `TF-U03` | the listening address cannot be used |
-//! | `TF-U04` | the system refused something |
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `tonic` | yes | gRPC |
+//! | `quic` | | QUIC, always with certificates |
+//! | `tls` | | certificates for gRPC, too |
+//! | `ring` | yes | where there is TLS: the cryptography of ring |
+//! | `aws-lc-rs` | | where there is TLS: that of AWS-LC, also where both are there |
+//! | `reflection` | | gRPC server reflection, v1 and v1alpha |
 //!
-//! Errors of calls begin with the codes of [`trefoil_core::codes`].
+//! All add up. With `tonic` and `quic` a node dials by the one that
+//! [`NodeOptions::transport`] says, and may be called by both.
+//!
+//! Errors begin with a stable code: those of a start are listed in `trefoil_runtime`, those of calls in
+//! [`trefoil_core::codes`].
 
 #![forbid(unsafe_code)]
 
-mod actors;
-mod alarm;
-mod calls;
-mod client;
-pub mod clock;
-mod error;
-mod handle;
-mod net;
-mod node;
-mod nostore;
-mod published;
-mod reply;
-mod runtime;
-mod start;
+#[cfg(not(any(feature = "tonic", feature = "quic")))]
+compile_error!(
+    "a node needs a transport: enable the feature `tonic` (gRPC, the default) or `quic` of trefoil-runtime-tokio"
+);
+#[cfg(all(
+    any(feature = "tls", feature = "quic"),
+    not(any(feature = "ring", feature = "aws-lc-rs"))
+))]
+compile_error!(
+    "TLS needs its cryptography: enable the feature `ring` (the default) or `aws-lc-rs` of trefoil-runtime-tokio"
+);
 
-pub use actors::ActorThreads;
-pub use client::{Client, ClientOptions};
-pub use error::{CallError, Remedy};
-pub use handle::{CallOptions, Handle, Stats};
-pub use net::{GrpcOptions, Tokio};
-pub use node::{Node, NodeOptions};
-pub use published::{Member, MemberState, Mismatch, View};
-pub use reply::{Applied, Got};
-pub use start::StartError;
+#[cfg(feature = "tonic")]
+mod net;
+mod platform;
+
+pub use platform::{Tokio, TokioAlarm};
+pub use trefoil_runtime::*;
+
+/// A running node.
+pub type Node = trefoil_runtime::Node<Tokio>;
+/// A client of a cluster.
+pub type Client = trefoil_runtime::Client<Tokio>;
+
+/// What carries streams in this build.
+#[cfg(all(feature = "tonic", not(feature = "quic")))]
+type Carried = trefoil_runtime::Tonic;
 
 /// The examples of the README are compiled, and those without a network are run.
 #[cfg(doctest)]

@@ -1,24 +1,24 @@
-//! Sockets, timers and tasks of tokio, as the gRPC transport asks for them.
+//! Sockets of tokio for gRPC.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use trefoil_core::limits::Limits;
-use trefoil_core::method::Methods;
-pub use trefoil_transport_tonic::GrpcOptions;
-use trefoil_transport_tonic::{Grpc, GrpcError, Listener, Runtime};
+use trefoil_core::transport::Caller;
+use trefoil_runtime::{StartError, Tls, TonicPlatform};
+use trefoil_transport_tonic::{Connection, Listener, Runtime};
 
-/// Tokio, as a transport sees it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tokio {
-    /// The local address outgoing connections are bound to; any if absent. For hosts with several.
-    pub source: Option<IpAddr>,
+use crate::platform::Tokio;
+
+/// What gRPC asks of tokio.
+#[derive(Clone, Debug)]
+pub struct Net {
+    source: Option<IpAddr>,
 }
 
-impl Runtime for Tokio {
+impl Runtime for Net {
     type Io = TokioIo<TcpStream>;
     type Timer = TokioTimer;
 
@@ -30,7 +30,7 @@ impl Runtime for Tokio {
         TokioTimer::new()
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Io> {
+    async fn connect(&self, address: SocketAddr, _: &str) -> io::Result<Self::Io> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -47,6 +47,10 @@ impl Runtime for Tokio {
         Ok(TokioIo::new(stream))
     }
 
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host(address).await?.collect())
     }
@@ -54,23 +58,41 @@ impl Runtime for Tokio {
 
 /// A listening socket.
 #[derive(Debug)]
-pub(crate) struct Tcp(pub(crate) TcpListener);
+pub struct Tcp {
+    socket: TcpListener,
+}
 
 impl Listener for Tcp {
     type Io = TokioIo<TcpStream>;
+    type Handshake = Ready<io::Result<Connection<Self::Io>>>;
 
-    async fn accept(&mut self) -> io::Result<(Self::Io, bool)> {
-        let (stream, peer) = self.0.accept().await?;
+    async fn accept(&mut self) -> io::Result<Self::Handshake> {
+        let (stream, peer) = self.socket.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((TokioIo::new(stream), peer.ip().to_canonical().is_loopback()))
+        let loopback = peer.ip().to_canonical().is_loopback();
+        Ok(ready(Ok(Connection {
+            io: TokioIo::new(stream),
+            caller: Caller {
+                loopback,
+                names: None,
+            },
+        })))
     }
 }
 
-/// A transport that calls and serves nothing.
-pub(crate) fn client(
-    options: &GrpcOptions,
-    limits: &Limits,
-    source: Option<IpAddr>,
-) -> Result<Grpc<Tokio>, GrpcError> {
-    Grpc::new(Tokio { source }, Methods::ring(), limits, options.clone())
+impl TonicPlatform for Tokio {
+    type Net = Net;
+    type Listener = Tcp;
+
+    const REFLECTION: bool = true;
+
+    fn net(&self, source: Option<IpAddr>, _: Option<&Tls>) -> Result<Net, StartError> {
+        Ok(Net { source })
+    }
+
+    async fn listen(&self, address: &str, _: Option<&Tls>) -> io::Result<(Tcp, SocketAddr)> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok((Tcp { socket }, address))
+    }
 }

@@ -1,4 +1,4 @@
-//! What the driver asks of tokio: a clock, an alarm, commands, ears.
+//! What the driver of a node asks of its runtime: a clock, an alarm, commands, ears.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,23 +16,24 @@ use trefoil_core::ring::node::{Ring, RingCommand, RingEvent, RingRefused};
 use trefoil_core::time::{Duration, Instant, WallClock};
 
 use crate::actors::Performer;
-use crate::alarm::Alarm;
+use crate::alarm::Due;
 use crate::calls::Waiting;
 use crate::clock;
 use crate::error::CallError;
 use crate::handle::{Ask, Stats};
+use crate::platform::Platform;
 use crate::published::{Member, MemberState, Mismatch, Published, View};
 
 /// How often the wall clock is read anew, so that a step of it reaches the node.
 const WALL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The driver's runtime for a ring.
-pub(crate) struct NodeRuntime<K: ActorKind> {
+pub(crate) struct NodeRuntime<P: Platform, K: ActorKind> {
     asks: mpsc::Receiver<Ask>,
     published: Arc<Published>,
     performer: Performer<K>,
     waiting: Waiting,
-    alarm: Alarm,
+    alarm: Due<P::Alarm>,
     wall_due: Instant,
     /// Version and majority of the view that was published last.
     shown: Option<(u64, bool)>,
@@ -73,20 +74,19 @@ pub(crate) enum Owned {
     Leave,
 }
 
-impl<K: ActorKind> NodeRuntime<K> {
+impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
     pub(crate) fn new(
         asks: mpsc::Receiver<Ask>,
         published: Arc<Published>,
         performer: Performer<K>,
         waiting: Waiting,
-        alarm: Alarm,
     ) -> Self {
         Self {
             asks,
             published,
             performer,
             waiting,
-            alarm,
+            alarm: Due::default(),
             wall_due: Instant::ZERO,
             shown: None,
             mismatches: 0,
@@ -181,7 +181,7 @@ impl<K: ActorKind> NodeRuntime<K> {
     }
 }
 
-impl<K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<K> {
+impl<P: Platform, K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<P, K> {
     fn event(&mut self, event: RingEvent<'_>) {
         match event {
             RingEvent::Actors(ActorsEvent::Run { ticket, id, job }) => {
@@ -233,7 +233,7 @@ impl<K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<K> {
     }
 }
 
-impl<K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<K> {
+impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<P, K> {
     type Owned = Owned;
 
     fn now(&self) -> Instant {

@@ -1,19 +1,19 @@
-//! A node: the ring's driver, its transport and its listener, on a thread of its own or on the
-//! caller's runtime.
+//! A node: the ring's driver, its transport and its door, on a thread of its own or on the caller's
+//! runtime.
 
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::JoinHandle;
 
-use tokio::net::TcpListener;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::Driver;
 use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
-use trefoil_core::method::Methods;
 use trefoil_core::ring::actor::ActorKind;
 use trefoil_core::ring::actors::ActorsConfig;
 use trefoil_core::ring::directory::DirectoryConfig;
@@ -22,16 +22,21 @@ use trefoil_core::ring::node::{Ring, RingConfig};
 use trefoil_core::ring::placement::{PlacementConfig, Weight};
 use trefoil_core::storage::{OwnerId, Storage};
 use trefoil_core::time::Duration;
-use trefoil_transport_tonic::{Grpc, GrpcOptions, Server};
+use trefoil_core::transport::Transport;
+#[cfg(feature = "quic")]
+use trefoil_transport_quic::QuicOptions;
+#[cfg(feature = "tonic")]
+use trefoil_transport_tonic::GrpcOptions;
 
 use crate::actors::{ActorThreads, Performer};
-use crate::alarm::Alarm;
 use crate::calls::Waiting;
+use crate::carrier::{Carrier, Door, TransportKind};
 use crate::clock;
 use crate::handle::Handle;
-use crate::net::{Tcp, Tokio};
+use crate::platform::{Platform, timely};
 use crate::published::Published;
-use crate::runtime::NodeRuntime;
+use crate::ring::NodeRuntime;
+use crate::security::Security;
 use crate::start::StartError;
 
 /// How a node is made.
@@ -62,8 +67,20 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// How links are dialled.
     pub links: LinkConfig,
-    /// How connections behave.
+    /// By what it dials and is called; by gRPC if the build has both and nothing is said.
+    pub transport: Option<TransportKind>,
+    /// Whether it is called by the other transport as well, at the same port.
+    pub accepts_both: bool,
+    /// How strangers are kept out.
+    pub security: Security,
+    /// Shown to every peer that is called, and asked of every caller; nobody is asked if absent.
+    pub token: Option<String>,
+    /// How connections of gRPC behave.
+    #[cfg(feature = "tonic")]
     pub grpc: GrpcOptions,
+    /// How connections of QUIC behave.
+    #[cfg(feature = "quic")]
+    pub quic: QuicOptions,
     /// Where actors run.
     pub threads: ActorThreads,
     /// The local address outgoing connections are bound to.
@@ -89,7 +106,14 @@ impl NodeOptions {
             weights: Vec::new(),
             limits: Limits::default(),
             links: LinkConfig::default(),
+            transport: None,
+            accepts_both: false,
+            security: Security::default(),
+            token: None,
+            #[cfg(feature = "tonic")]
             grpc: GrpcOptions::default(),
+            #[cfg(feature = "quic")]
+            quic: QuicOptions::default(),
             threads: ActorThreads::default(),
             source: None,
             drain_timeout: Duration::from_secs(5),
@@ -102,9 +126,17 @@ impl NodeOptions {
     /// The first setting that does not hold.
     pub fn check(&self) -> Result<(), StartError> {
         self.limits.check()?;
+        #[cfg(feature = "tonic")]
         self.grpc.check()?;
+        #[cfg(feature = "quic")]
+        self.quic.check()?;
         Ring::new(self.ring(1, 1))?;
         Ok(())
+    }
+
+    /// Where it listens.
+    pub(crate) fn listens_on(&self) -> &str {
+        self.listen.as_deref().unwrap_or(&self.host)
     }
 
     fn ring(&self, boot: u64, seed: u64) -> RingConfig {
@@ -142,8 +174,8 @@ impl NodeOptions {
             electorate: 0,
             features: 0,
             anonymous: false,
-            token: None,
-            certified: false,
+            token: self.token.clone(),
+            certified: self.security.is_certified(),
             limits: self.limits.clone(),
             links: self.links.clone(),
             seed,
@@ -151,13 +183,15 @@ impl NodeOptions {
     }
 }
 
+/// The door of a runtime's nodes.
+type DoorOf<P> = <<P as Platform>::Carrier as Carrier<P>>::Door;
+
 /// A running node. Dropping it stops the node at once, without a word to the others; use
 /// [`shutdown`](Self::shutdown) to leave in good order.
-#[derive(Debug)]
-pub struct Node {
+pub struct Node<P: Platform> {
+    platform: P,
     handle: Handle,
-    address: SocketAddr,
-    server: Server<Tokio>,
+    door: DoorOf<P>,
     drain_timeout: Duration,
     /// The driver stops when this is dropped, whatever handles are left and however much they ask.
     running: Option<oneshot::Sender<()>>,
@@ -166,15 +200,17 @@ pub struct Node {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A node that was built and does not run yet.
-struct Built<K: ActorKind, S> {
-    driver: Driver<Ring, Grpc<Tokio>, S, NodeRuntime<K>>,
-    server: Server<Tokio>,
-    handle: Handle,
+impl<P: Platform> std::fmt::Debug for Node<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("host", &self.handle.host())
+            .field("address", &self.door.address())
+            .finish_non_exhaustive()
+    }
 }
 
-impl Node {
-    /// Starts a node on the present tokio runtime, beside whatever else runs there.
+impl<P: Platform> Node<P> {
+    /// Starts a node on the present runtime, beside whatever else runs there.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -185,20 +221,20 @@ impl Node {
         S: Storage + Send + 'static,
         S::Buf: Send,
     {
-        let listener = listen(&options).await?;
-        let address = listener.local_addr()?;
+        let platform = P::here();
         let drain_timeout = options.drain_timeout;
-        let Built {
-            mut driver,
-            server,
-            handle,
-        } = build(options, kind, storage)?;
+        let (transport, door) = P::Carrier::serve(&platform, &options).await?;
+        let (mut driver, handle) = match build::<P, _, _, _>(options, kind, storage, transport) {
+            Ok(built) => built,
+            Err(error) => {
+                door.close();
+                return Err(error);
+            }
+        };
         let (tell, stopped) = oneshot::channel();
         let (running, mut dropped) = oneshot::channel();
-        let accepting = server.clone();
-        tokio::spawn(async move { accepting.listen(Tcp(listener)).await });
-        let closing = server.clone();
-        tokio::spawn(async move {
+        let closing = door.clone();
+        platform.spawn(async move {
             std::future::poll_fn(|cx| match Pin::new(&mut dropped).poll(cx) {
                 Poll::Ready(_) => Poll::Ready(()),
                 Poll::Pending => driver.poll(cx),
@@ -210,9 +246,9 @@ impl Node {
             let _ = tell.send(());
         });
         Ok(Self {
+            platform,
             handle,
-            address,
-            server,
+            door,
             drain_timeout,
             running: Some(running),
             stopped,
@@ -220,7 +256,7 @@ impl Node {
         })
     }
 
-    /// Starts a node on a thread of its own, with a current-thread runtime of its own.
+    /// Starts a node on a thread of its own, with a runtime of its own that uses no other thread.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -235,17 +271,8 @@ impl Node {
         // The system refuses a NUL in the name of a thread; whether the host may hold one is decided later.
         let name = options.host.replace('\0', "?");
         let run = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    let _ = tell.send(Err(StartError::System(error)));
-                    return;
-                }
-            };
-            runtime.block_on(async move {
+            // A runtime that cannot be had drops `tell`, and by that says so.
+            let _ = P::run(async move {
                 match Self::start(options, kind, storage).await {
                     Err(error) => drop(tell.send(Err(error))),
                     Ok(mut node) => {
@@ -262,7 +289,9 @@ impl Node {
         let thread = std::thread::Builder::new().name(name).spawn(run)?;
         let mut node = started
             .await
-            .map_err(|_| std::io::Error::other("the node's thread ended"))??;
+            .map_err(|_| std::io::Error::other("the system refused the node a runtime"))??;
+        // What was asked of the runtime of that thread is asked of this one from now on.
+        node.platform = P::here();
         node.thread = Some(thread);
         Ok(node)
     }
@@ -275,23 +304,23 @@ impl Node {
 
     /// Where it listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.door.address()
     }
 
     /// Leaves in good order: health says so, calls in flight end, actors are put to rest, the others
     /// are told; then the node stops. Takes at most twice the drain timeout.
     pub async fn shutdown(mut self) {
-        self.server.health().set("", false).await;
+        self.door.say_leaving().await;
         // A node that has stopped already has nothing to leave.
-        let _ = tokio::time::timeout(self.drain_timeout, self.handle.leave()).await;
-        self.server.drain(self.drain_timeout).await;
+        let _ = timely::<P, _>(self.drain_timeout, self.handle.leave()).await;
+        self.door.drain(self.drain_timeout).await;
         self.stop().await;
     }
 
     /// Stops at once, as a crash would: nobody is told, nothing is finished.
     pub async fn kill(mut self) {
-        self.server.close();
+        self.door.close();
         self.stop().await;
     }
 
@@ -300,47 +329,30 @@ impl Node {
         let _ = (&mut self.stopped).await;
         if let Some(thread) = self.thread.take() {
             // The thread has nothing left to do but to drop its runtime.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            let _ = self.platform.unblock(move || thread.join()).await;
         }
     }
 }
 
-async fn listen(options: &NodeOptions) -> Result<TcpListener, StartError> {
-    let address = options
-        .listen
-        .clone()
-        .unwrap_or_else(|| options.host.clone());
-    TcpListener::bind(&address)
-        .await
-        .map_err(|source| StartError::Listen { address, source })
-}
+type NodeDriver<P, K, S, T> = Driver<Ring, T, S, NodeRuntime<P, K>>;
 
-fn build<K, S>(options: NodeOptions, kind: K, storage: S) -> Result<Built<K, S>, StartError>
+fn build<P, K, S, T>(
+    options: NodeOptions,
+    kind: K,
+    storage: S,
+    transport: T,
+) -> Result<(NodeDriver<P, K, S, T>, Handle), StartError>
 where
+    P: Platform,
     K: ActorKind + Clone + Send + 'static,
     K::Actor: Send,
     S: Storage,
+    T: Transport<Buf = Bytes>,
 {
     let (boot, seed) = (clock::entropy()?, clock::entropy()?);
     let ring = options.ring(boot, seed);
     let engine = options.engine(boot, seed, ring.placement().fingerprint(), storage.id());
     let engine = Engine::new(engine, Ring::new(ring)?)?;
-    let tokio = Tokio {
-        source: options.source,
-    };
-    let grpc = Grpc::new(
-        tokio,
-        Methods::ring(),
-        &options.limits,
-        options.grpc.clone(),
-    )?;
-    let service = grpc.service();
-    #[cfg(feature = "reflection")]
-    let service = service.with_reflection(&[
-        trefoil_proto::control_plane::FILE_DESCRIPTOR_SET,
-        trefoil_proto::admin::FILE_DESCRIPTOR_SET,
-    ])?;
-    let server = Server::new(tokio, service, options.grpc.clone())?;
     let published = Arc::new(Published::new(&options.host));
     let (asks, heard) = mpsc::channel(1_024);
     let runtime = NodeRuntime::new(
@@ -348,12 +360,7 @@ where
         Arc::clone(&published),
         Performer::new(kind, options.threads, seed)?,
         Waiting::default(),
-        Alarm::default(),
     );
-    let driver = Driver::new(engine, grpc, storage, runtime);
-    Ok(Built {
-        driver,
-        server,
-        handle: Handle { asks, published },
-    })
+    let driver = Driver::new(engine, transport, storage, runtime);
+    Ok((driver, Handle { asks, published }))
 }

@@ -1,5 +1,6 @@
 //! Calls to a cluster from a program that is no member of it.
 
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
@@ -15,14 +16,16 @@ use trefoil_core::ring::client::{Client as Machine, ClientCommand, ClientConfig,
 use trefoil_core::time::Instant;
 use trefoil_proto::google::Any;
 
-use crate::alarm::Alarm;
+use crate::alarm::Due;
 use crate::calls::{Answer, Waiting};
+use crate::carrier::{Carrier, TransportKind};
 use crate::clock;
 use crate::error::CallError;
 use crate::handle::CallOptions;
-use crate::net;
 use crate::nostore::NoStore;
+use crate::platform::Platform;
 use crate::reply::{Applied, Got, apply_request, get_request};
+use crate::security::Security;
 use crate::start::StartError;
 
 /// How a client is made.
@@ -32,8 +35,18 @@ pub struct ClientOptions {
     pub calls: ClientConfig,
     /// Bounds.
     pub limits: Limits,
-    /// How the transport behaves.
-    pub grpc: net::GrpcOptions,
+    /// By what it calls; by gRPC if the build has both and nothing is said.
+    pub transport: Option<TransportKind>,
+    /// How strangers are kept out.
+    pub security: Security,
+    /// Shown to every node that is called.
+    pub token: Option<String>,
+    /// How connections of gRPC behave.
+    #[cfg(feature = "tonic")]
+    pub grpc: trefoil_transport_tonic::GrpcOptions,
+    /// How connections of QUIC behave.
+    #[cfg(feature = "quic")]
+    pub quic: trefoil_transport_quic::QuicOptions,
     /// The local address connections are bound to; any if absent.
     pub source: Option<IpAddr>,
 }
@@ -55,9 +68,24 @@ impl ClientOptions {
 
 /// A client: cheap to clone. It remembers who owns what, calls owners directly, and retries what may
 /// be retried. Its task ends with the last clone.
-#[derive(Clone, Debug)]
-pub struct Client {
+pub struct Client<P> {
     asks: mpsc::Sender<Ask>,
+    platform: PhantomData<fn() -> P>,
+}
+
+impl<P> Clone for Client<P> {
+    fn clone(&self) -> Self {
+        Self {
+            asks: self.asks.clone(),
+            platform: PhantomData,
+        }
+    }
+}
+
+impl<P> std::fmt::Debug for Client<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -84,8 +112,8 @@ enum Ask {
     },
 }
 
-impl Client {
-    /// Starts a client on the present tokio runtime. Nothing is dialled until the first call.
+impl<P: Platform> Client<P> {
+    /// Starts a client on the present runtime. Nothing is dialled until the first call.
     ///
     /// # Errors
     /// A limit that does not hold, or a system without randomness.
@@ -102,23 +130,27 @@ impl Client {
             electorate: 0,
             features: 0,
             anonymous: true,
-            token: None,
+            token: options.token.clone(),
             certified: false,
             limits: options.limits.clone(),
             links: LinkConfig::default(),
             seed,
         };
         let (asks, commands) = mpsc::channel(1_024);
+        let platform = P::here();
+        let transport = P::Carrier::call(&platform, &options)?;
         let engine = Engine::new(config, Machine::new(options.calls))?;
-        let transport = net::client(&options.grpc, &options.limits, options.source)?;
-        let runtime = ClientRuntime {
+        let runtime = ClientRuntime::<P> {
             commands,
             waiting: Waiting::default(),
-            alarm: Alarm::default(),
+            alarm: Due::default(),
         };
         let mut driver = Driver::new(engine, transport, NoStore, runtime);
-        tokio::spawn(std::future::poll_fn(move |cx| driver.poll(cx)));
-        Ok(Self { asks })
+        platform.spawn(std::future::poll_fn(move |cx| driver.poll(cx)));
+        Ok(Self {
+            asks,
+            platform: PhantomData,
+        })
     }
 
     /// Applies messages to an actor, exactly once however often that takes.
@@ -224,11 +256,10 @@ impl Client {
     }
 }
 
-#[derive(Debug)]
-struct ClientRuntime {
+struct ClientRuntime<P: Platform> {
     commands: mpsc::Receiver<Ask>,
     waiting: Waiting,
-    alarm: Alarm,
+    alarm: Due<P::Alarm>,
 }
 
 #[derive(Debug)]
@@ -255,7 +286,7 @@ enum Owned {
     },
 }
 
-impl Events<Machine> for ClientRuntime {
+impl<P: Platform> Events<Machine> for ClientRuntime<P> {
     fn event(&mut self, event: ClientEvent<'_>) {
         let ClientEvent::Answer { call, result, .. } = event;
         self.waiting.answer(call, || {
@@ -266,7 +297,7 @@ impl Events<Machine> for ClientRuntime {
     }
 }
 
-impl Runtime<Machine> for ClientRuntime {
+impl<P: Platform> Runtime<Machine> for ClientRuntime<P> {
     type Owned = Owned;
 
     fn now(&self) -> Instant {

@@ -1,0 +1,63 @@
+//! Why something could not be started, and what to do about it.
+
+use std::net::SocketAddr;
+
+use trefoil_core::limits::LimitsError;
+use trefoil_core::ring::node::RingConfigError;
+
+/// A node or a client that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A limit does not hold.
+    #[error("TF-U01: {0}")]
+    Limits(#[from] LimitsError),
+    /// A setting of the ring does not hold.
+    #[error("TF-U02: {0}")]
+    Ring(#[from] RingConfigError),
+    /// The listening address cannot be used.
+    #[error(
+        "TF-U03: cannot listen on {address}: {source}; is another program there, or is the address not this host's?"
+    )]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The system refused something else.
+    #[error("TF-U04: {0}")]
+    System(#[from] std::io::Error),
+    /// The program was built without what is asked for.
+    #[error("TF-U05: this program was built without the feature `{0}`")]
+    NotBuilt(&'static str),
+    /// Listening beyond this machine, without TLS.
+    #[error(
+        "TF-U06: {0} is no address of this machine alone, and there are no certificates: give some, or ask for plaintext"
+    )]
+    Plaintext(SocketAddr),
+    /// QUIC without certificates.
+    #[error("TF-U07: QUIC is always secure, and there are no certificates: give some")]
+    NoCertificates,
+    /// A setting of gRPC does not hold.
+    #[cfg(feature = "tonic")]
+    #[error(transparent)]
+    Grpc(#[from] trefoil_transport_tonic::GrpcError),
+    /// A setting of QUIC does not hold.
+    #[cfg(feature = "quic")]
+    #[error(transparent)]
+    Quic(#[from] trefoil_transport_quic::QuicError),
+    /// The certificates cannot be used.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] trefoil_tls::TlsError),
+}
+
+impl StartError {
+    pub(crate) fn listen(address: &str, source: std::io::Error) -> Self {
+        Self::Listen {
+            address: address.to_owned(),
+            source,
+        }
+    }
+}
