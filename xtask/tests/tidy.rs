@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-proto", &[]),
     ("trefoil-core", &["trefoil-proto"]),
     ("trefoil-store", &["trefoil-core"]),
+    ("trefoil-tls", &[]),
     (
         "trefoil-transport-tonic",
         &["trefoil-core", "trefoil-proto"],
