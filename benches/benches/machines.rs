@@ -27,7 +27,7 @@ use trefoil_core::ring::{Ring, RingCommand, RingConfig, RingEvent};
 use trefoil_core::status::Status;
 use trefoil_core::stream::Class;
 use trefoil_core::time::{Duration, Instant};
-use trefoil_core::transport::{Arrival, Transport};
+use trefoil_core::transport::{Arrival, Caller, Transport};
 use trefoil_proto::Encode;
 use trefoil_proto::control_plane::{ApplyRequest, OwnershipAnnounce};
 use trefoil_proto::google::Any;
@@ -163,7 +163,7 @@ impl Served {
             method,
             header,
             timeout: None,
-            trusted: true,
+            caller: Caller::LOCAL,
         };
         self.arrive(accepted).spend(|header| self.header = header);
         let stream = self.transport.bound.expect("a call that is bound");

@@ -89,7 +89,7 @@ pub type Client = trefoil_runtime::Client<Tokio>;
 
 /// What carries streams in this build.
 #[cfg(all(feature = "tonic", not(feature = "quic")))]
-type Carried = trefoil_runtime::Tonic;
+type Carried = Tonic;
 
 /// The examples of the README are compiled, and those without a network are run.
 #[cfg(doctest)]

@@ -55,7 +55,7 @@ impl Platform for Tokio {
         Ok(runtime.block_on(task))
     }
 
-    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         match tokio::task::spawn_blocking(work).await {
             Ok(done) => done,
             // It is never aborted, and a panic is the caller's.

@@ -137,6 +137,7 @@ impl<P: Platform> Client<P> {
             seed,
         };
         let (asks, commands) = mpsc::channel(1_024);
+        options.limits.check()?;
         let platform = P::here();
         let transport = P::Carrier::call(&platform, &options)?;
         let engine = Engine::new(config, Machine::new(options.calls))?;

@@ -189,7 +189,6 @@ type DoorOf<P> = <<P as Platform>::Carrier as Carrier<P>>::Door;
 /// A running node. Dropping it stops the node at once, without a word to the others; use
 /// [`shutdown`](Self::shutdown) to leave in good order.
 pub struct Node<P: Platform> {
-    platform: P,
     handle: Handle,
     door: DoorOf<P>,
     drain_timeout: Duration,
@@ -221,6 +220,7 @@ impl<P: Platform> Node<P> {
         S: Storage + Send + 'static,
         S::Buf: Send,
     {
+        options.limits.check()?;
         let platform = P::here();
         let drain_timeout = options.drain_timeout;
         let (transport, door) = P::Carrier::serve(&platform, &options).await?;
@@ -246,7 +246,6 @@ impl<P: Platform> Node<P> {
             let _ = tell.send(());
         });
         Ok(Self {
-            platform,
             handle,
             door,
             drain_timeout,
@@ -290,8 +289,6 @@ impl<P: Platform> Node<P> {
         let mut node = started
             .await
             .map_err(|_| std::io::Error::other("the system refused the node a runtime"))??;
-        // What was asked of the runtime of that thread is asked of this one from now on.
-        node.platform = P::here();
         node.thread = Some(thread);
         Ok(node)
     }
@@ -311,10 +308,10 @@ impl<P: Platform> Node<P> {
     /// Leaves in good order: health says so, calls in flight end, actors are put to rest, the others
     /// are told; then the node stops. Takes at most twice the drain timeout.
     pub async fn shutdown(mut self) {
-        self.door.say_leaving().await;
+        self.door.clone().say_leaving().await;
         // A node that has stopped already has nothing to leave.
         let _ = timely::<P, _>(self.drain_timeout, self.handle.leave()).await;
-        self.door.drain(self.drain_timeout).await;
+        self.door.clone().drain(self.drain_timeout).await;
         self.stop().await;
     }
 
@@ -329,7 +326,7 @@ impl<P: Platform> Node<P> {
         let _ = (&mut self.stopped).await;
         if let Some(thread) = self.thread.take() {
             // The thread has nothing left to do but to drop its runtime.
-            let _ = self.platform.unblock(move || thread.join()).await;
+            P::unblock(move || drop(thread.join())).await;
         }
     }
 }

@@ -38,7 +38,6 @@ pub trait Platform: Clone + Send + Sync + Unpin + 'static {
 
     /// Does what may block on a thread where that hurts nobody.
     fn unblock<T: Send + 'static>(
-        &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 }

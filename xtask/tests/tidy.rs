@@ -21,17 +21,36 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["trefoil-core", "trefoil-proto"],
     ),
     (
+        "trefoil-transport-quic",
+        &["trefoil-core", "trefoil-proto", "trefoil-tls"],
+    ),
+    (
+        "trefoil-runtime",
+        &[
+            "trefoil-core",
+            "trefoil-proto",
+            "trefoil-tls",
+            "trefoil-transport-quic",
+            "trefoil-transport-tonic",
+        ],
+    ),
+    (
         "trefoil-runtime-tokio",
-        &["trefoil-core", "trefoil-proto", "trefoil-transport-tonic"],
+        &["trefoil-core", "trefoil-runtime", "trefoil-transport-tonic"],
+    ),
+    (
+        "trefoil-runtime-async-std",
+        &["trefoil-core", "trefoil-runtime", "trefoil-transport-tonic"],
     ),
     (
         "trefoil-node",
         &[
             "trefoil-core",
             "trefoil-proto",
+            "trefoil-runtime-async-std",
             "trefoil-runtime-tokio",
             "trefoil-store",
-            "trefoil-transport-tonic",
+            "trefoil-tls",
         ],
     ),
     ("trefoil-sim", &["trefoil-core", "trefoil-proto"]),

@@ -51,10 +51,10 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn address(&self) -> SocketAddr;
 
     /// Tells those who ask that the node is leaving.
-    fn say_leaving(&self) -> impl Future<Output = ()> + Send;
+    fn say_leaving(self) -> impl Future<Output = ()> + Send;
 
     /// Takes no more calls, lets those in flight end, and closes what is left after `within`.
-    fn drain(&self, within: Duration) -> impl Future<Output = ()> + Send;
+    fn drain(self, within: Duration) -> impl Future<Output = ()> + Send;
 
     /// Closes every connection now.
     fn close(&self);

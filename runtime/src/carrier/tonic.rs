@@ -64,11 +64,11 @@ impl<P: TonicPlatform> Door for TonicDoor<P> {
         self.address
     }
 
-    async fn say_leaving(&self) {
+    async fn say_leaving(self) {
         self.server.health().set("", false).await;
     }
 
-    async fn drain(&self, within: Duration) {
+    async fn drain(self, within: Duration) {
         self.server.drain(within).await;
     }
 
