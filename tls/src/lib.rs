@@ -45,6 +45,8 @@ compile_error!(
 mod clock;
 mod config;
 mod error;
+#[cfg(feature = "generate")]
+mod generate;
 mod material;
 mod name;
 mod provider;
@@ -52,6 +54,8 @@ mod source;
 mod tls;
 
 pub use error::TlsError;
+#[cfg(feature = "generate")]
+pub use generate::{Authority, Issued};
 pub use name::{names, server_name};
 pub use rustls;
 pub use source::{TlsFiles, TlsPem};
