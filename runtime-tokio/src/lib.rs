@@ -76,6 +76,8 @@ compile_error!(
 );
 
 #[cfg(feature = "tonic")]
+mod io;
+#[cfg(feature = "tonic")]
 mod net;
 mod platform;
 
