@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use trefoil_core::transport::Caller;
 use trefoil_runtime::{StartError, Tls, TonicPlatform};
 use trefoil_transport_tonic::{Connection, Listener, Runtime};

@@ -220,7 +220,7 @@ impl<P: Platform> Node<P> {
         S: Storage + Send + 'static,
         S::Buf: Send,
     {
-        options.limits.check()?;
+        options.check()?;
         let platform = P::here();
         let drain_timeout = options.drain_timeout;
         let (transport, door) = P::Carrier::serve(&platform, &options).await?;

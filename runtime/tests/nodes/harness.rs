@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use trefoil_core::ring::actor::{Actor, ActorKind, Failed, Rejected, Reply};
 use trefoil_proto::google::Any;
-use trefoil_runtime_tokio::{
-    Applied, CallError, CallOptions, Got, Handle, Node, NodeOptions, Remedy,
-};
 use trefoil_store::{Durability, Store, StoreOptions};
+
+use crate::runtime::{
+    Applied, CallError, CallOptions, ClientOptions, Got, Handle, Node, NodeOptions, Remedy, sleep,
+    timeout,
+};
 
 /// Longest wait for what should happen soon. Only a test that fails waits so long.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
@@ -152,17 +154,42 @@ pub(crate) fn sum_after(applied: &Applied) -> u64 {
 /// node does.
 pub(crate) fn free_host() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Held as long as the process runs: the same port of another protocol is a sign to others.
+    // Held as long as the process runs: the same port of another address is a sign to others.
     static SIGNS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let first = std::process::id().wrapping_mul(251) % 15_000;
     loop {
         let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let address = ("127.0.0.1", 15_000 + ((first + next) % 15_000) as u16);
-        if let (Ok(sign), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+        let sign = UdpSocket::bind(("127.0.0.2", address.1));
+        let free = TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
+        if let (Ok(sign), true) = (sign, free) {
             SIGNS.lock().unwrap().push(sign);
             return format!("{}:{}", address.0, address.1);
         }
     }
+}
+
+/// A node of this name in a cluster of this name, carried by what is under test.
+pub(crate) fn named(host: impl Into<String>, cluster: &str) -> NodeOptions {
+    let mut options = NodeOptions::new(host, cluster);
+    crate::subject::node(&mut options);
+    options
+}
+
+/// A client of these hosts, carried by what is under test.
+pub(crate) fn calling(hosts: impl IntoIterator<Item = impl Into<String>>) -> ClientOptions {
+    let mut options = ClientOptions::to(hosts);
+    crate::subject::client(&mut options);
+    options
+}
+
+/// What all of these give, in their order.
+pub(crate) async fn all<T>(tasks: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut given = Vec::new();
+    for task in tasks {
+        given.push(task.await);
+    }
+    given
 }
 
 /// A store in memory. What must be durable is the store's own to prove.
@@ -176,7 +203,7 @@ pub(crate) fn store() -> Store {
 
 /// What `future` gives, which must be soon.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    let Ok(value) = tokio::time::timeout(SOON, future).await else {
+    let Some(value) = timeout(SOON, future).await else {
         panic!("nothing came of it within {SOON:?}");
     };
     value
@@ -186,10 +213,10 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let looking = async {
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     };
-    if tokio::time::timeout(SOON, looking).await.is_err() {
+    if timeout(SOON, looking).await.is_none() {
         panic!("not within {SOON:?}: {what}");
     }
 }
@@ -201,7 +228,7 @@ pub(crate) async fn stat(node: &Handle, name: &str) -> u64 {
 
 /// Whether trying again may help; a failed call waits a little before it is told.
 async fn may_retry(error: &CallError) -> bool {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    sleep(Duration::from_millis(20)).await;
     error.remedy != Remedy::Final
 }
 
@@ -254,7 +281,7 @@ impl Cluster {
 
     /// Options of one more node.
     pub(crate) fn options(&self) -> NodeOptions {
-        let mut options = NodeOptions::new(free_host(), "tests");
+        let mut options = named(free_host(), "tests");
         options.join = self
             .nodes
             .first()

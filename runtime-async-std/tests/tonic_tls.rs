@@ -1,0 +1,26 @@
+//! Nodes on async-std, by gRPC with certificates and a token.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../../runtime/tests/certificates/mod.rs"]
+mod certificates;
+#[path = "../../runtime/tests/nodes/mod.rs"]
+mod nodes;
+mod runtime;
+
+/// What carries.
+mod subject {
+    use crate::certificates::security;
+    use crate::runtime::{ClientOptions, NodeOptions, TransportKind};
+
+    pub(crate) fn node(options: &mut NodeOptions) {
+        options.transport = Some(TransportKind::Tonic);
+        options.security = security();
+        options.token = Some("s3cret".to_owned());
+    }
+
+    pub(crate) fn client(options: &mut ClientOptions) {
+        options.transport = Some(TransportKind::Tonic);
+        options.security = security();
+        options.token = Some("s3cret".to_owned());
+    }
+}

@@ -1,0 +1,12 @@
+//! Nodes and clients over real sockets of the loopback, with the embedded store behind them: written
+//! once, run on every runtime and by every transport.
+
+mod actors;
+mod alone;
+mod client;
+mod deadlines;
+mod departures;
+mod doubt;
+mod harness;
+mod lifecycle;
+mod together;
