@@ -261,6 +261,10 @@ fn nothing_is_resumed_whichever_side_would() {
     assert_eq!(second(&client, &remembering), HandshakeKind::Full);
     // That is what it would be.
     assert_eq!(second(&resuming, &remembering), HandshakeKind::Resumed);
+    assert_eq!(
+        (server.send_tls13_tickets, server.max_tls13_tickets),
+        (0, 0)
+    );
     assert_eq!(server.max_early_data_size, 0);
     assert!(!client.enable_early_data);
 }

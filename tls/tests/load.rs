@@ -8,7 +8,9 @@ use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 
 use common::{HOUR, nobody, pem};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use trefoil_tls::{Authority, ClientAuth, Tls, TlsError, TlsFiles, TlsPem};
 
 fn load(pem: TlsPem) -> Result<Tls, TlsError> {
@@ -169,6 +171,40 @@ fn a_certificate_of_another_authority() {
         pem.identity = Some((authority.cert_pem(), authority.key_pem()));
     });
     begins(&error, "TF-L11");
+}
+
+#[test]
+fn a_chain_is_followed_and_must_be_whole() {
+    let params = |own: &str| {
+        let mut params = CertificateParams::new([own.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, own);
+        params
+    };
+    let key = || KeyPair::generate().unwrap();
+    let (mut root, mut between) = (params("root"), params("between"));
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    between.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    between.not_after = rcgen::date_time_ymd(2200, 1, 1);
+    let (root_key, between_key, own_key) = (key(), key(), key());
+    let ca = root.self_signed(&root_key).unwrap().pem();
+    let root = Issuer::new(root, root_key);
+    let middle = between.signed_by(&between_key, &root).unwrap().pem();
+    let between = Issuer::new(between, between_key);
+    let own = params("a.example").signed_by(&own_key, &between).unwrap();
+    let load = |chain: String| {
+        let identity = Some((chain, own_key.serialize_pem()));
+        load(TlsPem {
+            ca: ca.clone(),
+            identity,
+        })
+    };
+    let whole = load(own.pem() + &middle).unwrap();
+    assert_eq!(whole.warnings(), Vec::<String>::new());
+    // The first to expire counts.
+    let end = UNIX_EPOCH + Duration::from_secs(7_258_118_400);
+    assert_eq!(whole.expires(), Some(end));
+    begins(&load(own.pem()).unwrap_err(), "TF-L11");
+    begins(&load(middle + &own.pem()).unwrap_err(), "TF-L08");
 }
 
 #[test]
