@@ -65,12 +65,7 @@ impl<R: Runtime> Dial<R> {
                     .await
                     .map_err(|_| News::Lost)
             }
-            Some(Err(error)) => Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => News::Refused,
-                io::ErrorKind::InvalidData => News::Untrusted(untrusted(&error).into()),
-                io::ErrorKind::PermissionDenied => News::Untrusted(PLAINTEXT.into()),
-                _ => News::Lost,
-            }),
+            Some(Err(error)) => Err(news(&error)),
             None => Err(News::Lost),
         };
         match connection {
@@ -152,6 +147,20 @@ impl<R: Runtime> Dial<R> {
             .keep_alive_timeout(self.silence_max / 3)
             .keep_alive_while_idle(true);
         builder
+    }
+}
+
+/// What an error of a dial means.
+fn news(error: &io::Error) -> News {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        News::Refused
+    } else if kind == io::ErrorKind::InvalidData {
+        News::Untrusted(untrusted(error).into())
+    } else if kind == io::ErrorKind::PermissionDenied {
+        News::Untrusted(PLAINTEXT.into())
+    } else {
+        News::Lost
     }
 }
 
