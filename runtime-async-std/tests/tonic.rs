@@ -9,6 +9,9 @@ mod runtime;
 mod subject {
     use crate::runtime::{ClientOptions, NodeOptions, TransportKind};
 
+    /// Whether a caller hears at once that nothing listens where it calls.
+    pub(crate) const TELLS_OF_REFUSAL: bool = true;
+
     pub(crate) fn node(options: &mut NodeOptions) {
         options.transport = Some(TransportKind::Tonic);
     }

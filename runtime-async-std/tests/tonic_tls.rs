@@ -12,6 +12,9 @@ mod subject {
     use crate::certificates::security;
     use crate::runtime::{ClientOptions, NodeOptions, TransportKind};
 
+    /// Whether a caller hears at once that nothing listens where it calls.
+    pub(crate) const TELLS_OF_REFUSAL: bool = true;
+
     pub(crate) fn node(options: &mut NodeOptions) {
         options.transport = Some(TransportKind::Tonic);
         options.security = security();

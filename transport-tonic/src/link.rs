@@ -122,7 +122,7 @@ impl<R: Runtime> Dial<R> {
             && !self.options.plaintext
             && !address.ip().to_canonical().is_loopback()
         {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, PLAINTEXT));
+            return Err(io::Error::other(Plaintext));
         }
         self.runtime.connect(address, &self.address).await
     }
@@ -150,6 +150,11 @@ impl<R: Runtime> Dial<R> {
     }
 }
 
+/// A connection that was not asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{PLAINTEXT}")]
+struct Plaintext;
+
 /// What an error of a dial means.
 fn news(error: &io::Error) -> News {
     let kind = error.kind();
@@ -157,7 +162,7 @@ fn news(error: &io::Error) -> News {
         News::Refused
     } else if kind == io::ErrorKind::InvalidData {
         News::Untrusted(untrusted(error).into())
-    } else if kind == io::ErrorKind::PermissionDenied {
+    } else if error.get_ref().is_some_and(|inner| inner.is::<Plaintext>()) {
         News::Untrusted(PLAINTEXT.into())
     } else {
         News::Lost

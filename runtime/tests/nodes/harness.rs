@@ -161,10 +161,10 @@ pub(crate) fn free_host() -> String {
         let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let address = ("127.0.0.1", 15_000 + ((first + next) % 15_000) as u16);
         let sign = UdpSocket::bind(("127.0.0.2", address.1));
-        let free = TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
-        if let (Ok(sign), true) = (sign, free) {
+        let host = format!("{}:{}", address.0, address.1);
+        if let (Ok(sign), true) = (sign, is_free(&host)) {
             SIGNS.lock().unwrap().push(sign);
-            return format!("{}:{}", address.0, address.1);
+            return host;
         }
     }
 }
@@ -190,6 +190,11 @@ pub(crate) async fn all<T>(tasks: impl IntoIterator<Item = impl Future<Output = 
         given.push(task.await);
     }
     given
+}
+
+/// Whether a node can listen on a host string, by either transport.
+pub(crate) fn is_free(host: &str) -> bool {
+    TcpListener::bind(host).is_ok() && UdpSocket::bind(host).is_ok()
 }
 
 /// A store in memory. What must be durable is the store's own to prove.

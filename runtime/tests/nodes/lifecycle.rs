@@ -1,6 +1,6 @@
 //! How nodes begin and end, and what their handles are good for.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -11,7 +11,7 @@ use trefoil_core::ring::membership::MembershipConfig;
 use trefoil_store::{Store, StoreOptions};
 
 use super::harness::{
-    Cluster, Sums, add, apply_surely, calling, free_host, get_surely, named, soon, store, sum_of,
+    Cluster, Sums, add, apply_surely, calling, free_host, get_surely, is_free, named, soon, store, sum_of,
     until,
 };
 use crate::runtime::{
@@ -91,8 +91,11 @@ fn settings_that_do_not_hold_are_refused_by_name() {
 #[test]
 fn an_address_that_cannot_be_used_is_named() {
     run(async {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = taken.local_addr().unwrap().to_string();
+        let taken = free_host();
+        let _held = (
+            TcpListener::bind(&taken).unwrap(),
+            UdpSocket::bind(&taken).unwrap(),
+        );
         // The second belongs to nobody, by its standard; the third is no address.
         for address in [&*taken, "203.0.113.7:7001", "no address"] {
             let mut options = named(free_host(), "tests");
@@ -133,7 +136,7 @@ fn a_node_that_was_shut_down_frees_its_port_for_the_next() {
             let error = soon(handle.get(7)).await.unwrap_err();
             assert_eq!(error.stable_code(), Some("TF-C09"));
             assert!(soon(handle.stats()).await.is_err());
-            TcpListener::bind(&host).unwrap();
+            until("the port is free", || is_free(&host)).await;
         }
         // The store was closed with the node, and opened by the next.
         assert_eq!(sums, [1, 2, 3]);
@@ -160,7 +163,7 @@ fn a_node_on_the_callers_runtime_works_and_ends_like_any_other() {
             .unwrap();
         assert_eq!(sum_of(&get_surely(node.handle(), 7).await), 2);
         soon(node.kill()).await;
-        TcpListener::bind(&host).unwrap();
+        until("the port is free", || is_free(&host)).await;
     });
 }
 
@@ -171,7 +174,7 @@ fn a_node_that_is_dropped_frees_its_port() {
         let node = start(named(host.clone(), "tests")).await.unwrap();
         let handle = node.handle().clone();
         drop(node);
-        until("the port is free", || TcpListener::bind(&host).is_ok()).await;
+        until("the port is free", || is_free(&host)).await;
         assert!(soon(handle.stats()).await.is_err());
     });
 }
