@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-core", &["trefoil-proto"]),
     ("trefoil-store", &["trefoil-core"]),
     ("trefoil-tls", &[]),
+    ("trefoil-transport-quic", &["trefoil-core", "trefoil-tls"]),
     (
         "trefoil-transport-tonic",
         &["trefoil-core", "trefoil-proto"],
