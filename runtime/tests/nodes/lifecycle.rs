@@ -11,8 +11,8 @@ use trefoil_core::ring::membership::MembershipConfig;
 use trefoil_store::{Store, StoreOptions};
 
 use super::harness::{
-    Cluster, Sums, add, apply_surely, calling, free_host, get_surely, is_free, named, soon, store, sum_of,
-    until,
+    Cluster, Sums, add, apply_surely, calling, free_host, get_surely, is_free, named, soon, store,
+    sum_of, until,
 };
 use crate::runtime::{
     Client, Handle, Mismatch, Node, NodeOptions, StartError, elsewhere, run, sleep,

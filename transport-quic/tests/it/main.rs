@@ -1,0 +1,12 @@
+//! The transport over loopback, both ends of it, and against raw streams.
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that is surprised should fail"
+)]
+
+mod calls;
+mod flow;
+mod harness;
+mod links;
+mod serving;
