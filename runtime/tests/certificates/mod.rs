@@ -1,4 +1,6 @@
-//! Certificates for nodes under test.
+//! Certificates for nodes under test, and what happens where they do not hold.
+
+mod refusals;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -18,6 +20,11 @@ pub(crate) fn certificate(hosts: &[&str]) -> Tls {
         identity: Some((issued.cert_pem, issued.key_pem)),
     };
     Tls::from_pem(pem, ClientAuth::Required).unwrap()
+}
+
+/// The token of the nodes of most tests.
+pub(crate) const fn shown() -> Option<&'static str> {
+    crate::subject::TOKEN
 }
 
 /// Certificates for the nodes of most tests.

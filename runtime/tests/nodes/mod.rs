@@ -10,3 +10,8 @@ mod doubt;
 mod harness;
 mod lifecycle;
 mod together;
+
+#[allow(unused_imports, reason = "not every subject has certificates")]
+pub(crate) use self::harness::{
+    Cluster, Sums, add, calling, free_host, named, soon, store, sum_after,
+};
