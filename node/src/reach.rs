@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_lite::{StreamExt, future};
-use trefoil_runtime::{ClientOptions, NodeOptions, Platform, Security, Tls, TransportKind, task};
+use trefoil_runtime::{
+    ClientOptions, NodeOptions, Platform, Security, StartError, Tls, TransportKind, task,
+};
 use trefoil_tls::{ClientAuth, TlsFiles};
 
 use crate::cli::{Transport, Way};
@@ -36,16 +38,12 @@ const fn kind(transport: Transport) -> TransportKind {
 /// # Errors
 /// What is wrong with them.
 pub fn certificates(dir: &Path) -> Result<Tls> {
-    let tls = Tls::from_files(TlsFiles::in_dir(dir), ClientAuth::Required).with_context(|| {
+    Tls::from_files(TlsFiles::in_dir(dir), ClientAuth::Required).with_context(|| {
         format!(
             "cannot use the certificates in {}; `trefoil certs` makes some",
             dir.display()
         )
-    })?;
-    for warning in tls.warnings() {
-        tracing::warn!("{warning}");
-    }
-    Ok(tls)
+    })
 }
 
 /// The first line of a file.
@@ -110,6 +108,18 @@ impl Reach {
         self.accepts_both || self.transport == Some(TransportKind::Quic)
     }
 
+    /// Fails where certificates are missing.
+    ///
+    /// # Errors
+    /// QUIC is part of it, and there are none.
+    pub fn check(self) -> Result<Self> {
+        if self.needs_certificates() && self.security.tls().is_none() {
+            return Err(StartError::NoCertificates)
+                .context("`trefoil certs DIR` makes some for --certs");
+        }
+        Ok(self)
+    }
+
     /// Tells a node.
     pub fn node(&self, options: &mut NodeOptions) {
         options.transport = self.transport;
@@ -134,6 +144,9 @@ impl Reach {
         let Some(tls) = self.security.tls().cloned() else {
             return Ok(());
         };
+        for warning in tls.warnings() {
+            tracing::warn!("{warning}");
+        }
         let mut asked = hangups()?;
         P::here().spawn(async move {
             loop {

@@ -20,7 +20,7 @@ use crate::{metrics, say, store};
 /// The configuration, the store or the address cannot be used.
 pub async fn run<P: Platform>(args: &Serve, way: &Way) -> Result<()> {
     let config = Config::from_args(args)?;
-    let reach = Reach::above(way, &config.file, args.accept_both)?;
+    let reach = Reach::above(way, &config.file, args.accept_both)?.check()?;
     reach.keep_fresh::<P>()?;
     let store = Store::open(&config.data, StoreOptions::default())
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
@@ -88,7 +88,7 @@ pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
         metrics: None,
     };
     let config = Config::from_args(&serve)?;
-    let reach = Reach::above(way, &config.file, false)?;
+    let reach = Reach::above(way, &config.file, false)?.check()?;
     let options = options(&config, &reach);
     options.check()?;
     say(&format!("host     {}", config.host));

@@ -50,7 +50,7 @@ pub async fn run<P: Platform>(args: CartArgs, way: &Way) -> Result<()> {
 /// The system has no randomness, or no timers.
 pub fn client<P: Platform>(at: &At, way: &Way) -> Result<Client<P>> {
     let mut options = ClientOptions::to(at.at.iter().cloned());
-    Reach::new(way)?.client(&mut options);
+    Reach::new(way)?.check()?.client(&mut options);
     Ok(Client::start(options)?)
 }
 
@@ -68,6 +68,8 @@ pub fn explain(error: CallError, at: &At) -> anyhow::Error {
             "; is a node running at {}? (`trefoil up` starts three)",
             at.at.join(", ")
         ),
+        // What a node that asks for TLS does to those who speak none.
+        Some("TF-T06") => "; does the node ask for certificates (--certs)?".to_owned(),
         _ => String::new(),
     };
     anyhow::anyhow!("{error}{hint}")
