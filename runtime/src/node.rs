@@ -136,7 +136,8 @@ impl NodeOptions {
     }
 
     /// Where it listens.
-    pub(crate) fn listens_on(&self) -> &str {
+    #[must_use]
+    pub fn listens_on(&self) -> &str {
         self.listen.as_deref().unwrap_or(&self.host)
     }
 

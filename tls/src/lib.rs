@@ -39,7 +39,7 @@
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!(
-    "trefoil-tls needs a library for its cryptography: enable its feature `ring` (the default) or `aws-lc-rs`"
+    "TLS needs its cryptography: enable the feature `ring` (the default) or `aws-lc-rs`, of this crate or of the one that brought it here"
 );
 
 mod clock;
