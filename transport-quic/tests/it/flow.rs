@@ -108,7 +108,8 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     let (mut client, mut server, _keep) = pair(&small()).await;
     let stream = client.open(BIDI);
     client.quic.flush();
-    let call = server.accept().await;
+    server.accept().await;
+    server.quic.flush();
     server.credits = false;
     let mut sent = 0;
     // Until the server's windows are full as well.
@@ -131,7 +132,10 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     // The server takes them all, and the sender is told.
     server.credits = true;
     for _ in 0..sent {
-        assert_eq!(server.expect_frame(call.stream).await.len(), 10_000);
+        let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {
+            panic!("no frame")
+        };
+        assert_eq!(frame.len(), 10_000);
     }
     loop {
         match client.next().await {
@@ -142,6 +146,14 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     }
     assert!(client.try_send(stream, &[7; 10_000]));
     client.silence().await;
+}
+
+/// The server's next frame.
+async fn frame(server: &mut Side, client: &mut Side) {
+    match server.next_while(client).await {
+        Arrival::Frame { .. } => {}
+        other => panic!("{other:?} instead of a frame"),
+    }
 }
 
 #[tokio::test]
@@ -155,15 +167,15 @@ async fn frames_that_are_not_credited_use_the_budget_up() {
     let call = server.accept().await;
     server.credits = false;
     for _ in 0..6 {
-        server.expect_frame(call.stream).await;
+        frame(&mut server, &mut client).await;
     }
     server.silence().await;
     server.quic.credit(call.stream, 5_000);
-    server.expect_frame(call.stream).await;
+    frame(&mut server, &mut client).await;
     server.silence().await;
     server.quic.credit(call.stream, 65_000);
     for _ in 0..6 {
-        server.expect_frame(call.stream).await;
+        frame(&mut server, &mut client).await;
     }
     server.silence().await;
     // Another stream is not held back by this one.

@@ -8,5 +8,8 @@
 mod calls;
 mod flow;
 mod harness;
+mod hostile;
 mod links;
+mod raw;
 mod serving;
+mod trust;
