@@ -295,6 +295,28 @@ impl Stream {
         std::mem::replace(&mut self.out_of_credit, false)
     }
 
+    /// The next message, if it has been read already and nothing stands in its way. What else may have
+    /// happened to the stream comes after it.
+    pub(crate) fn buffered(&mut self, bounds: &Bounds) -> Option<Arrival<Bytes>> {
+        let open = matches!(self.phase, Phase::Receiving);
+        let room = match self.side {
+            Side::Accepted => self.pending() <= bounds.reply_below && !self.gone,
+            Side::Opened(_) => self.answered,
+        };
+        if !open || !room || self.refused.is_some() {
+            return None;
+        }
+        let frame = self.source.as_mut()?.decoder.message(|len| {
+            len <= bounds.frame_max
+                && (self.uncredited == 0 || self.uncredited + len <= bounds.receive_max)
+        })?;
+        self.uncredited += frame.len();
+        Some(Arrival::Frame {
+            stream: self.id,
+            frame,
+        })
+    }
+
     /// The next thing that happened. `Idle` keeps the waker wherever something may yet happen.
     pub(crate) fn step(&mut self, bounds: &Bounds, signal: &Waker) -> Step {
         let mut cx = Context::from_waker(signal);

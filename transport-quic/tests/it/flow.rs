@@ -1,5 +1,6 @@
 //! Who may send how much, and what happens to what is too large.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use trefoil_core::codes;
@@ -7,9 +8,9 @@ use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
-use trefoil_transport_quic::Server;
+use trefoil_transport_quic::{QuicOptions, Server};
 
-use crate::harness::{BIDI, Side, listen, pair};
+use crate::harness::{BIDI, Side, UNARY, listen, options, pair};
 
 fn small() -> Limits {
     Limits {
@@ -269,4 +270,100 @@ async fn a_caller_that_neither_reads_nor_is_read_can_still_go_away() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn streams_above_the_peers_limit_wait_for_their_turn() {
+    let limits = Limits::default();
+    let few = QuicOptions {
+        concurrent_streams_max: 4,
+        ..options()
+    };
+    let (mut client, server) = (Side::new(&limits), Side::with(&limits, few));
+    let (address, _keep) = listen(&server);
+    client.dial(&address);
+    client.expect_link(LinkEvent::Up).await;
+    tokio::spawn(server.echo());
+    let mut open: HashSet<_> = (0..100_u8)
+        .map(|n| {
+            let stream = client.open(UNARY);
+            client.ask(stream, &[n]);
+            stream
+        })
+        .collect();
+    // One that waits can be abandoned.
+    let last = client.open(UNARY);
+    client.quic.flush();
+    client.end(last, Code::Cancelled, "");
+    while !open.is_empty() {
+        match client.next().await {
+            Arrival::Ended { stream, code, .. } => {
+                assert_eq!(code, Code::Ok);
+                assert!(open.remove(&stream));
+            }
+            Arrival::Header { .. } | Arrival::Frame { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_leaves_although_its_stream_is_forgotten() {
+    let limits = Limits {
+        stream_send_bytes_max: 8 << 20,
+        ..small()
+    };
+    let limits = Limits {
+        frame_bytes_max: 4 << 20,
+        ..limits
+    };
+    let (mut client, mut server, _keep) = pair_of(&limits, &limits).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    let answer: Vec<u8> = (0..4 << 20).map(|n: u32| (n >> 8) as u8).collect();
+    server.send(call.stream, &answer);
+    // The client's window is 64 KiB: nearly all of it is still here when the stream ends.
+    server.end(call.stream, Code::Aborted, "all of it");
+    assert!(server.sizes().contains("streams: 0"), "{}", server.sizes());
+    client.expect_header(stream).await;
+    assert_eq!(client.expect_frame(stream).await, answer);
+    let end = client.expect_end(stream).await;
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::Aborted, "all of it")
+    );
+    server.silence().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_given_up() {
+    let limits = Limits {
+        silence_max: Duration::from_millis(300),
+        ..small()
+    };
+    let (mut client, mut server, listening) = pair_of(&limits, &limits).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    client.credits = false;
+    for _ in 0..3 {
+        server.send(call.stream, &[7; 80_000]);
+    }
+    server.end(call.stream, Code::Ok, "");
+    client.expect_header(stream).await;
+    client.expect_frame(stream).await;
+    // Not read any further for longer than a connection may be silent. The connection stands.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(listening.connections(), 1);
+    client.credits = true;
+    client.quic.credit(stream, 80_000);
+    let end = loop {
+        match client.next().await {
+            Arrival::Frame { .. } => {}
+            Arrival::Ended { code, cause, .. } => break (code, cause),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end, (Code::Cancelled, Cause::Peer));
 }

@@ -74,22 +74,16 @@ pub(crate) fn runtime() -> Arc<dyn Runtime> {
 
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
-    for (id, path, streaming) in [
-        (UNARY, "/test.Test/Unary", false),
-        (BIDI, "/test.Test/Bidi", true),
+    for (id, path, streaming, class) in [
+        (UNARY, "/test.Test/Unary", false, Class::Control),
+        (BIDI, "/test.Test/Bidi", true, Class::Bulk),
     ] {
         let descriptor = MethodDescriptor {
             path,
             client_streaming: streaming,
             server_streaming: streaming,
         };
-        methods.mount(
-            id,
-            Method {
-                descriptor,
-                class: Class::Control,
-            },
-        );
+        methods.mount(id, Method { descriptor, class });
     }
     methods
 }

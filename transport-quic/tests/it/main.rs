@@ -6,6 +6,7 @@
 )]
 
 mod calls;
+mod classes;
 mod flow;
 mod harness;
 mod hostile;
