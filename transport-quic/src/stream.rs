@@ -277,8 +277,11 @@ impl Stream {
                 }
             }
         }
+        if self.staged > 0 {
+            return;
+        }
         self.exempt = 0;
-        if self.closing && self.staged == 0 {
+        if self.closing {
             self.closing = false;
             self.finished = send.finish().is_ok();
         }
@@ -555,10 +558,8 @@ impl Stream {
                 }
             }
             Parting::Done => {
-                // The end of what the peer sends most often came with its status.
                 if let Some(source) = &mut self.source {
-                    let _ = source.poll_feed(&mut Context::from_waker(Waker::noop()));
-                    source.stop(reason::NO_ERROR);
+                    source.finish();
                 }
                 if let Some(send) = &mut self.send
                     && !self.finished

@@ -1,7 +1,13 @@
 //! What the transport costs above a bare loop over quinn that sends and reads the same bytes:
 //! allocations are counted and bounded, rates are printed.
 
-#![allow(unsafe_code, clippy::unwrap_used, reason = "a test")]
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;

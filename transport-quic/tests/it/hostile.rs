@@ -259,6 +259,28 @@ async fn an_answer_that_is_none_ends_the_call() {
 }
 
 #[tokio::test]
+async fn what_follows_a_status_is_not_looked_at() {
+    let mut client = Side::new(&Limits::default());
+    let (server, _endpoint) = hostile_server(&mut client).await;
+    for after in [&b"rubbish"[..], &[0; 50_000], b""] {
+        for finished in [false, true] {
+            let stream = client.open(BIDI);
+            let (mut send, _recv) = called(&mut client, &server).await;
+            let mut bytes = frame(3, &[5, 2, 0, b'n', b'o', b'd']);
+            bytes.extend_from_slice(after);
+            send.write_all(&bytes).await.unwrap();
+            if finished {
+                send.finish().unwrap();
+            }
+            let end = client.expect_end(stream).await;
+            assert_eq!((end.code, end.message.as_str()), (Code::NotFound, "no"));
+            assert_eq!(end.details, "d");
+        }
+    }
+    client.silence().await;
+}
+
+#[tokio::test]
 async fn a_reset_says_what_became_of_the_call() {
     let mut client = Side::new(&Limits::default());
     let (server, _endpoint) = hostile_server(&mut client).await;

@@ -2,7 +2,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "a test that is surprised should fail"
+    clippy::print_stdout,
+    reason = "a test that is surprised should fail, and some figures are worth seeing"
 )]
 
 mod calls;
