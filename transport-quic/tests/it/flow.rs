@@ -367,3 +367,66 @@ async fn an_answer_that_nobody_reads_is_given_up() {
     };
     assert_eq!(end, (Code::Cancelled, Cause::Peer));
 }
+
+#[tokio::test]
+async fn an_answer_ends_a_call_that_is_still_being_asked() {
+    let (mut client, mut server, _keep) = pair(&small()).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    server.credits = false;
+    // Everything between the two is full.
+    loop {
+        while client.try_send(stream, &[7; 10_000]) {}
+        match client.next_within(Duration::from_millis(100)).await {
+            Some(Arrival::Writable { .. } | Arrival::Header { .. }) => {}
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        }
+    }
+    server.end(call.stream, Code::OutOfRange, "enough");
+    server.quic.flush();
+    let end = loop {
+        match client.next().await {
+            Arrival::Writable { .. } | Arrival::Header { .. } => {
+                client.try_send(stream, b"for nobody");
+            }
+            Arrival::Ended { code, cause, .. } => break (code, cause),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end, (Code::OutOfRange, Cause::Peer));
+    assert!(!client.try_send(stream, b"late"));
+    client.silence().await;
+    server.silence().await;
+    assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
+    // What was under way is no burden to the next.
+    for _ in 0..20 {
+        let stream = client.open(UNARY);
+        client.ask(stream, &[1; 50_000]);
+        client.quic.flush();
+        let call = server.accept().await;
+        server.credits = true;
+        let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {
+            panic!("no frame")
+        };
+        assert_eq!(frame.len(), 50_000);
+        server.end(call.stream, Code::Ok, "");
+        client.expect_header(stream).await;
+        client.expect_end(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn metadata_above_the_limit_is_not_sent() {
+    let (mut client, mut server, _keep) = pair(&Limits::default()).await;
+    let value = vec![b'x'; 8_000];
+    let fits = client.open_with(UNARY, &[("a", &value), ("b", &value)], None);
+    let value = vec![b'x'; 8_190];
+    let over = client.open_with(UNARY, &[("a", &value), ("b", &value)], None);
+    let end = client.expect_end(over).await;
+    assert_eq!(end.code, Code::ResourceExhausted);
+    assert!(end.message.starts_with("TF-Q11"), "{}", end.message);
+    assert!(server.accept().await.stream.slot() == 0);
+    client.end(fits, Code::Cancelled, "");
+}

@@ -364,7 +364,7 @@ pub(crate) struct End {
 }
 
 pub(crate) fn header(pairs: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut buf = vec![0; 16 << 10];
+    let mut buf = vec![0; 32 << 10];
     let mut writer = HeaderWriter::new(&mut buf);
     for (key, value) in pairs {
         writer.push(key, value).unwrap();
