@@ -207,6 +207,9 @@ impl Served {
                 return self.refuse(intake, Code::ResourceExhausted, REQUEST_TOO_LARGE);
             }
         };
+        if self.wire.is_draining() {
+            return self.refuse(intake, Code::Unavailable, codes::STOPPING);
+        }
         let Ok(path) = str::from_utf8(&request.path) else {
             intake.drop_with(reason::PROTOCOL);
             return None;

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::frame::{UnknownKind, WORD_BYTES, Word};
+use crate::frame::{Kind, UnknownKind, WORD_BYTES, Word};
 
 /// A payload up to this length leaves its memory to the next that has to be put together.
 const KEPT_BYTES: usize = 64 << 10;
@@ -79,6 +79,21 @@ impl Decoder {
         Some(whole)
     }
 
+    /// The next message, if it is a slice of the chunk and `may` be taken by its length.
+    pub(crate) fn message(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
+        if self.word.is_some() || self.cut_len > 0 {
+            return None;
+        }
+        let word = Word::decode(*self.chunk.first_chunk()?).ok()?;
+        let whole = WORD_BYTES + word.len;
+        if word.kind != Kind::Message || self.chunk.len() < whole || !may(word.len) {
+            return None;
+        }
+        let mut message = self.chunk.split_to(whole);
+        message.advance(WORD_BYTES);
+        Some(message)
+    }
+
     /// Whether the stream may end here: between two frames.
     pub(crate) fn is_between(&self) -> bool {
         self.cut_len == 0 && self.word.is_none() && self.chunk.is_empty()
@@ -90,7 +105,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::Kind;
 
     fn frames(payloads: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -107,7 +121,12 @@ mod tests {
 
     fn take(decoder: &mut Decoder) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
-        while let Ok(Some(_)) = decoder.word() {
+        loop {
+            if let Some(message) = decoder.message(|len| len % 2 == 0) {
+                taken.push(message.to_vec());
+                continue;
+            }
+            let Ok(Some(_)) = decoder.word() else { break };
             let Some(payload) = decoder.payload() else {
                 break;
             };

@@ -82,7 +82,9 @@ impl Dial {
     }
 
     async fn hold(&self) {
-        let wire = match self.connect().await {
+        let limit = self.setup.options.connect_timeout;
+        let connected = timely(&*self.setup.runtime, limit, self.connect()).await;
+        let wire = match connected.unwrap_or(Err(Failure::Lost)) {
             Ok(wire) => wire,
             Err(Failure::Lost) => return self.report(News::Lost),
             Err(Failure::Untrusted(why)) => return self.report(News::Untrusted(why.into())),
@@ -105,9 +107,7 @@ impl Dial {
     async fn connect(&self) -> Result<Arc<Wire>, Failure> {
         let runtime = &*self.setup.runtime;
         let limit = self.setup.options.connect_timeout;
-        let Some(Ok(addresses)) = timely(runtime, limit, self.resolve()).await else {
-            return Err(Failure::Lost);
-        };
+        let addresses = self.resolve().await.map_err(|_| Failure::Lost)?;
         let name = trefoil_tls::server_name(&self.address).map_err(|error| self.not_ours(error))?;
         let name = name.to_str();
         let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);

@@ -218,6 +218,7 @@ pub(crate) fn reset_means(code: VarInt) -> (Code, &'static str) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use trefoil_core::header::HeaderWriter;
 
     use super::*;
 
@@ -242,6 +243,40 @@ mod tests {
         let mut out = vec![0xaa; Request::len(path, header)];
         Request::write(&mut out, path, timeout, header);
         Bytes::from(out)
+    }
+
+    /// The bytes of the examples of the specification, in their order.
+    fn specified() -> Vec<Vec<u8>> {
+        let blocks = include_str!("../PROTOCOL.md").split("```hex").skip(1);
+        let bytes = |block: &str| {
+            let hex = block.split("```").next().unwrap().split_whitespace();
+            hex.map(|byte| u8::from_str_radix(byte, 16).unwrap())
+                .collect()
+        };
+        blocks.map(bytes).collect()
+    }
+
+    fn frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let len = payload.len();
+        let mut frame = Word { kind, len }.encode().to_vec();
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn the_examples_of_the_specification_are_what_is_sent() {
+        let mut pairs = [0; 6];
+        let mut writer = HeaderWriter::new(&mut pairs);
+        writer.push("k", b"v").unwrap();
+        let pairs = writer.finish().0;
+        let asked = request("/a.B/C", Some(Duration::from_millis(5)), pairs);
+        let mut asking = frame(Kind::Request, &asked);
+        asking.extend(frame(Kind::Message, b"hi"));
+        let mut answering = frame(Kind::Header, b"");
+        answering.extend(frame(Kind::Message, b"ho"));
+        answering.extend(Status::frame(Code::Ok, "", b""));
+        let refusing = Status::frame(Code::Unavailable, "no", b"d").to_vec();
+        assert_eq!(specified(), [asking, answering, refusing]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trefoil_core::id::LinkId;
 use trefoil_core::stream::Class;
 
+use crate::frame::reason::NO_ERROR;
 use crate::inbox::Attempt;
 use crate::stop::{Level, Stop};
 use crate::wire::Wire;
@@ -24,7 +25,7 @@ impl Peer {
     fn close(&self) {
         self.stop.raise(Level::Close);
         if let Some(wire) = &self.wire {
-            wire.connection.close(crate::frame::reason::NO_ERROR, b"");
+            wire.connection.close(NO_ERROR, b"");
         }
     }
 }
@@ -103,6 +104,7 @@ impl Peers {
     pub(crate) fn up(&mut self, attempt: Attempt, wire: Arc<Wire>) -> Vec<LinkId> {
         let Some(peer) = self.peers.get_mut(&attempt) else {
             // It was hung up just now.
+            wire.connection.close(NO_ERROR, b"");
             return Vec::new();
         };
         peer.wire = Some(wire);

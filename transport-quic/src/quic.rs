@@ -140,6 +140,13 @@ impl Quic {
     /// Looks at a slot in which something may have happened.
     fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
         let slot = self.table.slot(number)?;
+        if let Some(stream) = slot.stream.as_deref_mut()
+            && let Some(frame) = stream.buffered(&self.bounds)
+        {
+            // The slot is still marked as queued, and is.
+            self.again(number);
+            return Some(frame);
+        }
         slot.signal.taken();
         let stream = slot.stream.as_deref_mut()?;
         match stream.step(&self.bounds, &slot.waker) {
@@ -155,16 +162,21 @@ impl Quic {
             Step::Arrived(arrival) => {
                 // There may be more; if there is not, the next look says so.
                 if slot.signal.queue() {
-                    self.burst += 1;
-                    if self.burst < BURST {
-                        self.round.push_front(number);
-                    } else {
-                        self.burst = 0;
-                        self.next_round.push_back(number);
-                    }
+                    self.again(number);
                 }
                 Some(arrival)
             }
+        }
+    }
+
+    /// Queues a slot in which there may be more: at once, or when the others had their turn.
+    fn again(&mut self, number: u32) {
+        self.burst += 1;
+        if self.burst < BURST {
+            self.round.push_front(number);
+        } else {
+            self.burst = 0;
+            self.next_round.push_back(number);
         }
     }
 
@@ -467,11 +479,19 @@ impl Transport for Quic {
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
-        if let Some(live) = self.table.stream(stream) {
-            let room = live.make_room(len, &self.bounds);
-            self.touch(stream);
-            room?;
-            return Ok(self.lend(stream, Kind::Message, len));
+        if !self.stage.follows(stream, len) {
+            self.claim();
+        }
+        if let Some(slot) = self.table.live(stream)
+            && let Some(live) = slot.stream.as_deref_mut()
+        {
+            if !std::mem::replace(&mut slot.dirty, true) {
+                self.dirty.push(stream.slot());
+            }
+            live.make_room(len, &self.bounds)?;
+            let kind = Kind::Message;
+            live.lent(kind, len);
+            return Ok(self.stage.lend(stream, Word { kind, len }));
         }
         // A stream that is over, of which the driver has not heard yet: to be told that there is no
         // room would be to be told that the frame is too large.

@@ -24,6 +24,9 @@ const STREAM_WINDOW_MIN: u64 = 64 << 10;
 /// Handshakes that arrived and were not taken yet.
 const INCOMING_MAX: usize = 1_024;
 
+/// Bytes of them.
+const INCOMING_BYTES_MAX: u64 = 8 << 20;
+
 /// How long the first packet waits for an answer before it is sent again, divided by three. Peers are
 /// near; on a longer path the first packets are sent twice, and that is all.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -123,6 +126,7 @@ impl Setup {
         config
             .transport_config(Arc::clone(&self.serving))
             .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size_total(INCOMING_BYTES_MAX)
             .migration(false);
         Ok(config)
     }
@@ -134,21 +138,26 @@ impl Setup {
         server: Option<ServerConfig>,
     ) -> Result<Endpoint, QuicError> {
         self.enlarge(&socket);
+        let unusable = |error: std::io::Error| QuicError::Socket(error.to_string());
+        // Whoever dials again leaves from another port: only a server can be asked for what it was
+        // before.
+        let place = match &server {
+            Some(_) => Some(socket.local_addr().map_err(unusable)?),
+            None => None,
+        };
+        let secret = place.and_then(|place| Some(reset::secret(&self.tls.reset_key()?, place)));
         let runtime = Arc::clone(&self.runtime);
-        Endpoint::new(self.endpoint_config(), server, socket, runtime)
-            .map_err(|error| QuicError::Socket(error.to_string()))
+        Endpoint::new(self.endpoint_config(secret), server, socket, runtime).map_err(unusable)
     }
 
-    fn endpoint_config(&self) -> EndpointConfig {
-        let key = self.tls.reset_key();
+    fn endpoint_config(&self, key: Option<[u8; 32]>) -> EndpointConfig {
         let mut config = EndpointConfig::new(Arc::new(reset::key(key)));
         // Refused only outside of 1,200 to 65,527, where the options have not let it be.
         let _ = config.max_udp_payload_size(self.options.mtu_max.max(1_472));
         if let Some(key) = key {
             // A process that was started again answers for the connections of the one before, and for
             // no others.
-            let (first, _) = key.split_at(8);
-            let seed = first.try_into().map_or(0, u64::from_le_bytes);
+            let seed = reset::seed(&key);
             config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(seed)));
         }
         config

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, VarInt};
 
 use crate::decode::Decoder;
+use crate::frame::reason;
 
 /// Chunks taken at once, that a lock may pay for several of them.
 const CHUNKS: usize = 4;
@@ -54,6 +55,14 @@ impl Source {
     /// Whether the stream may end where it has been read to.
     pub(crate) fn is_between(&self) -> bool {
         self.next == self.have && self.decoder.is_between()
+    }
+
+    /// Wants no more, although all should have come. Looks once more for the end, which most often
+    /// came with the rest: then nothing is to be said.
+    pub(crate) fn finish(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = pin!(self.recv.read_chunks(&mut self.chunks)).poll(&mut cx);
+        self.stop(reason::NO_ERROR);
     }
 
     /// Wants no more, and says why. If all of it has come, nothing is said.

@@ -277,8 +277,11 @@ impl Stream {
                 }
             }
         }
+        if self.staged > 0 {
+            return;
+        }
         self.exempt = 0;
-        if self.closing && self.staged == 0 {
+        if self.closing {
             self.closing = false;
             self.finished = send.finish().is_ok();
         }
@@ -293,6 +296,28 @@ impl Stream {
     pub(crate) const fn credit(&mut self, bytes: u32) -> bool {
         self.uncredited = self.uncredited.saturating_sub(bytes as usize);
         std::mem::replace(&mut self.out_of_credit, false)
+    }
+
+    /// The next message, if it has been read already and nothing stands in its way. What else may have
+    /// happened to the stream comes after it.
+    pub(crate) fn buffered(&mut self, bounds: &Bounds) -> Option<Arrival<Bytes>> {
+        let open = matches!(self.phase, Phase::Receiving);
+        let room = match self.side {
+            Side::Accepted => self.pending() <= bounds.reply_below && !self.gone,
+            Side::Opened(_) => self.answered,
+        };
+        if !open || !room || self.refused.is_some() {
+            return None;
+        }
+        let frame = self.source.as_mut()?.decoder.message(|len| {
+            len <= bounds.frame_max
+                && (self.uncredited == 0 || self.uncredited + len <= bounds.receive_max)
+        })?;
+        self.uncredited += frame.len();
+        Some(Arrival::Frame {
+            stream: self.id,
+            frame,
+        })
     }
 
     /// The next thing that happened. `Idle` keeps the waker wherever something may yet happen.
@@ -533,10 +558,8 @@ impl Stream {
                 }
             }
             Parting::Done => {
-                // The end of what the peer sends most often came with its status.
                 if let Some(source) = &mut self.source {
-                    let _ = source.poll_feed(&mut Context::from_waker(Waker::noop()));
-                    source.stop(reason::NO_ERROR);
+                    source.finish();
                 }
                 if let Some(send) = &mut self.send
                     && !self.finished

@@ -1,5 +1,6 @@
 //! Who may send how much, and what happens to what is too large.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use trefoil_core::codes;
@@ -7,9 +8,9 @@ use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
-use trefoil_transport_quic::Server;
+use trefoil_transport_quic::{QuicOptions, Server};
 
-use crate::harness::{BIDI, Side, listen, pair};
+use crate::harness::{BIDI, Side, UNARY, listen, options, pair};
 
 fn small() -> Limits {
     Limits {
@@ -108,7 +109,8 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     let (mut client, mut server, _keep) = pair(&small()).await;
     let stream = client.open(BIDI);
     client.quic.flush();
-    let call = server.accept().await;
+    server.accept().await;
+    server.quic.flush();
     server.credits = false;
     let mut sent = 0;
     // Until the server's windows are full as well.
@@ -131,7 +133,10 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     // The server takes them all, and the sender is told.
     server.credits = true;
     for _ in 0..sent {
-        assert_eq!(server.expect_frame(call.stream).await.len(), 10_000);
+        let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {
+            panic!("no frame")
+        };
+        assert_eq!(frame.len(), 10_000);
     }
     loop {
         match client.next().await {
@@ -142,6 +147,14 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     }
     assert!(client.try_send(stream, &[7; 10_000]));
     client.silence().await;
+}
+
+/// The server's next frame.
+async fn frame(server: &mut Side, client: &mut Side) {
+    match server.next_while(client).await {
+        Arrival::Frame { .. } => {}
+        other => panic!("{other:?} instead of a frame"),
+    }
 }
 
 #[tokio::test]
@@ -155,15 +168,15 @@ async fn frames_that_are_not_credited_use_the_budget_up() {
     let call = server.accept().await;
     server.credits = false;
     for _ in 0..6 {
-        server.expect_frame(call.stream).await;
+        frame(&mut server, &mut client).await;
     }
     server.silence().await;
     server.quic.credit(call.stream, 5_000);
-    server.expect_frame(call.stream).await;
+    frame(&mut server, &mut client).await;
     server.silence().await;
     server.quic.credit(call.stream, 65_000);
     for _ in 0..6 {
-        server.expect_frame(call.stream).await;
+        frame(&mut server, &mut client).await;
     }
     server.silence().await;
     // Another stream is not held back by this one.
@@ -257,4 +270,163 @@ async fn a_caller_that_neither_reads_nor_is_read_can_still_go_away() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn streams_above_the_peers_limit_wait_for_their_turn() {
+    let limits = Limits::default();
+    let few = QuicOptions {
+        concurrent_streams_max: 4,
+        ..options()
+    };
+    let (mut client, server) = (Side::new(&limits), Side::with(&limits, few));
+    let (address, _keep) = listen(&server);
+    client.dial(&address);
+    client.expect_link(LinkEvent::Up).await;
+    tokio::spawn(server.echo());
+    let mut open: HashSet<_> = (0..100_u8)
+        .map(|n| {
+            let stream = client.open(UNARY);
+            client.ask(stream, &[n]);
+            stream
+        })
+        .collect();
+    // One that waits can be abandoned.
+    let last = client.open(UNARY);
+    client.quic.flush();
+    client.end(last, Code::Cancelled, "");
+    while !open.is_empty() {
+        match client.next().await {
+            Arrival::Ended { stream, code, .. } => {
+                assert_eq!(code, Code::Ok);
+                assert!(open.remove(&stream));
+            }
+            Arrival::Header { .. } | Arrival::Frame { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_leaves_although_its_stream_is_forgotten() {
+    let limits = Limits {
+        stream_send_bytes_max: 8 << 20,
+        ..small()
+    };
+    let limits = Limits {
+        frame_bytes_max: 4 << 20,
+        ..limits
+    };
+    let (mut client, mut server, _keep) = pair_of(&limits, &limits).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    let answer: Vec<u8> = (0..4 << 20).map(|n: u32| (n >> 8) as u8).collect();
+    server.send(call.stream, &answer);
+    // The client's window is 64 KiB: nearly all of it is still here when the stream ends.
+    server.end(call.stream, Code::Aborted, "all of it");
+    assert!(server.sizes().contains("streams: 0"), "{}", server.sizes());
+    client.expect_header(stream).await;
+    assert_eq!(client.expect_frame(stream).await, answer);
+    let end = client.expect_end(stream).await;
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::Aborted, "all of it")
+    );
+    server.silence().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_given_up() {
+    let limits = Limits {
+        silence_max: Duration::from_millis(300),
+        ..small()
+    };
+    let (mut client, mut server, listening) = pair_of(&limits, &limits).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    client.credits = false;
+    for _ in 0..3 {
+        server.send(call.stream, &[7; 80_000]);
+    }
+    server.end(call.stream, Code::Ok, "");
+    client.expect_header(stream).await;
+    client.expect_frame(stream).await;
+    // Not read any further for longer than a connection may be silent. The connection stands.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(listening.connections(), 1);
+    client.credits = true;
+    client.quic.credit(stream, 80_000);
+    let end = loop {
+        match client.next().await {
+            Arrival::Frame { .. } => {}
+            Arrival::Ended { code, cause, .. } => break (code, cause),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end, (Code::Cancelled, Cause::Peer));
+}
+
+#[tokio::test]
+async fn an_answer_ends_a_call_that_is_still_being_asked() {
+    let (mut client, mut server, _keep) = pair(&small()).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    server.credits = false;
+    // Everything between the two is full.
+    loop {
+        while client.try_send(stream, &[7; 10_000]) {}
+        match client.next_within(Duration::from_millis(100)).await {
+            Some(Arrival::Writable { .. } | Arrival::Header { .. }) => {}
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        }
+    }
+    server.end(call.stream, Code::OutOfRange, "enough");
+    server.quic.flush();
+    let end = loop {
+        match client.next().await {
+            Arrival::Writable { .. } | Arrival::Header { .. } => {
+                client.try_send(stream, b"for nobody");
+            }
+            Arrival::Ended { code, cause, .. } => break (code, cause),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end, (Code::OutOfRange, Cause::Peer));
+    assert!(!client.try_send(stream, b"late"));
+    client.silence().await;
+    server.silence().await;
+    assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
+    // What was under way is no burden to the next.
+    for _ in 0..20 {
+        let stream = client.open(UNARY);
+        client.ask(stream, &[1; 50_000]);
+        client.quic.flush();
+        let call = server.accept().await;
+        server.credits = true;
+        let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {
+            panic!("no frame")
+        };
+        assert_eq!(frame.len(), 50_000);
+        server.end(call.stream, Code::Ok, "");
+        client.expect_header(stream).await;
+        client.expect_end(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn metadata_above_the_limit_is_not_sent() {
+    let (mut client, mut server, _keep) = pair(&Limits::default()).await;
+    let value = vec![b'x'; 8_000];
+    let fits = client.open_with(UNARY, &[("a", &value), ("b", &value)], None);
+    let value = vec![b'x'; 8_190];
+    let over = client.open_with(UNARY, &[("a", &value), ("b", &value)], None);
+    let end = client.expect_end(over).await;
+    assert_eq!(end.code, Code::ResourceExhausted);
+    assert!(end.message.starts_with("TF-Q11"), "{}", end.message);
+    assert!(server.accept().await.stream.slot() == 0);
+    client.end(fits, Code::Cancelled, "");
 }

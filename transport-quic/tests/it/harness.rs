@@ -74,22 +74,16 @@ pub(crate) fn runtime() -> Arc<dyn Runtime> {
 
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
-    for (id, path, streaming) in [
-        (UNARY, "/test.Test/Unary", false),
-        (BIDI, "/test.Test/Bidi", true),
+    for (id, path, streaming, class) in [
+        (UNARY, "/test.Test/Unary", false, Class::Control),
+        (BIDI, "/test.Test/Bidi", true, Class::Bulk),
     ] {
         let descriptor = MethodDescriptor {
             path,
             client_streaming: streaming,
             server_streaming: streaming,
         };
-        methods.mount(
-            id,
-            Method {
-                descriptor,
-                class: Class::Control,
-            },
-        );
+        methods.mount(id, Method { descriptor, class });
     }
     methods
 }
@@ -102,6 +96,8 @@ pub(crate) struct Side {
     generation: u32,
     /// Whether frames are credited as they arrive.
     pub(crate) credits: bool,
+    /// What arrived while the other side was waited for.
+    backlog: VecDeque<Arrival<Bytes>>,
 }
 
 impl Side {
@@ -120,6 +116,7 @@ impl Side {
             slots: 0,
             generation: 0,
             credits: true,
+            backlog: VecDeque::new(),
         }
     }
 
@@ -189,9 +186,12 @@ impl Side {
 
     pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<Arrival<Bytes>> {
         self.quic.flush();
-        let arrival = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.quic.poll(cx)))
-            .await
-            .ok()?;
+        let arrival = match self.backlog.pop_front() {
+            Some(arrival) => arrival,
+            None => tokio::time::timeout(limit, std::future::poll_fn(|cx| self.quic.poll(cx)))
+                .await
+                .ok()?,
+        };
         if let Arrival::Frame { stream, frame } = &arrival
             && self.credits
         {
@@ -201,6 +201,22 @@ impl Side {
             self.free(*stream);
         }
         Some(arrival)
+    }
+
+    /// The next arrival while the other side is driven, too: what is not in QUIC's hands yet is sent
+    /// by its driver.
+    pub(crate) async fn next_while(&mut self, other: &mut Self) -> Arrival<Bytes> {
+        let driving = async {
+            loop {
+                other.quic.flush();
+                let arrival = std::future::poll_fn(|cx| other.quic.poll(cx)).await;
+                other.backlog.push_back(arrival);
+            }
+        };
+        tokio::select! {
+            arrival = self.next() => arrival,
+            () = driving => unreachable!("it drives for ever"),
+        }
     }
 
     /// Nothing arrives for a while.
@@ -348,7 +364,7 @@ pub(crate) struct End {
 }
 
 pub(crate) fn header(pairs: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut buf = vec![0; 16 << 10];
+    let mut buf = vec![0; 32 << 10];
     let mut writer = HeaderWriter::new(&mut buf);
     for (key, value) in pairs {
         writer.push(key, value).unwrap();

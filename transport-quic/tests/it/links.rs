@@ -404,3 +404,55 @@ async fn a_peer_that_was_started_again_says_that_it_knows_nothing() {
     client.expect_header(stream).await;
     assert_eq!(client.expect_frame(stream).await, "again");
 }
+
+#[tokio::test]
+async fn both_families_are_dialled_each_from_its_own_socket() {
+    let limits = Limits::default();
+    let from_loopback = QuicOptions {
+        source: Some("127.0.0.1".parse().unwrap()),
+        ..options()
+    };
+    let mut client = Side::with(&limits, from_loopback);
+    let server = Side::new(&limits);
+    let listening = server.quic.server();
+    tokio::spawn(server.echo());
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(socket) = UdpSocket::bind(bind) else {
+            // A machine without IPv6.
+            continue;
+        };
+        let address = listening.bind(socket).unwrap().to_string();
+        client.dial(&address);
+        client.expect_link(LinkEvent::Up).await;
+        let stream = client.open(UNARY);
+        client.ask(stream, b"x");
+        client.expect_header(stream).await;
+        assert_eq!(client.expect_frame(stream).await, "x");
+        client.expect_end(stream).await;
+        client.quic.hang_up(LINK);
+    }
+}
+
+#[tokio::test]
+async fn a_name_needs_somebody_who_resolves_it() {
+    let mut client = Side::with(&Limits::default(), QuicOptions::default());
+    client.dial("localhost:1");
+    client.expect_link(LinkEvent::Lost).await;
+}
+
+#[tokio::test]
+async fn many_peers_may_dial_at_once() {
+    // More than the server begins handshakes with unasked: the rest prove their address first.
+    let limits = Limits::default();
+    let server = Side::new(&limits);
+    let (address, listening) = listen(&server);
+    tokio::spawn(server.echo());
+    let mut clients: Vec<_> = (0..150).map(|_| Side::new(&limits)).collect();
+    for client in &mut clients {
+        client.dial(&address);
+    }
+    for client in &mut clients {
+        client.expect_link(LinkEvent::Up).await;
+    }
+    assert_eq!(listening.connections(), 150);
+}

@@ -2,11 +2,16 @@
 #![expect(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "a test that is surprised should fail"
+    clippy::print_stdout,
+    reason = "a test that is surprised should fail, and some figures are worth seeing"
 )]
 
 mod calls;
+mod classes;
 mod flow;
 mod harness;
+mod hostile;
 mod links;
+mod raw;
 mod serving;
+mod trust;
