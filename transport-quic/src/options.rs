@@ -60,7 +60,7 @@ impl Default for QuicOptions {
         Self {
             resolve: None,
             source: None,
-            concurrent_streams_max: 4_096,
+            concurrent_streams_max: 1_024,
             request_bytes_max: 16 << 10,
             mtu_max: 6_500,
             socket_buffer_bytes: 4 << 20,

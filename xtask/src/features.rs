@@ -88,11 +88,12 @@ fn without_cryptography(with: &[&str]) -> Option<&'static str> {
 }
 
 fn of_a_runtime(with: &[&str]) -> Option<&'static str> {
-    if !has(with, "tonic") && !has(with, "quic") && !has(with, "reflection") {
-        return Some("a node needs a transport");
-    }
     let tls = has(with, "tls") || has(with, "quic");
-    without_cryptography(with).filter(|_| tls)
+    let transport = has(with, "tonic") || has(with, "quic") || has(with, "reflection");
+    // What is missing below is found before what is missing here.
+    without_cryptography(with)
+        .filter(|_| tls)
+        .or((!transport).then_some("a node needs a transport"))
 }
 
 impl Subject {
