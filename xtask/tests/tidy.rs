@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "trefoil-tls",
         ],
     ),
+    ("trefoil-conformance", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-sim", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-benches", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-proof", &["trefoil-core", "trefoil-proto"]),

@@ -1,5 +1,5 @@
 //! A transport inside one process. Each node has a [`Memory`]; a [`Switch`] carries what they wrote to
-//! where it belongs. Streams keep their order, and nothing is lost.
+//! where it belongs. Streams keep their order, nothing is lost, and nothing bounds what waits.
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -37,6 +37,9 @@ enum Packet {
         header: Vec<u8>,
         timeout: Option<Duration>,
     },
+    HangUp {
+        link: LinkId,
+    },
     /// To the side that accepted the call.
     ToCallee {
         call: CallId,
@@ -63,15 +66,29 @@ enum What {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum End {
-    Opened { stream: StreamId, link: LinkId },
-    Accepted { stream: StreamId, call: CallId },
+enum Side {
+    Opened(LinkId),
+    Accepted(CallId),
+}
+
+/// One end of a stream.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    stream: StreamId,
+    side: Side,
+    /// This side sends no more.
+    half_closed: bool,
+    /// It has ended, and this side is still to be told.
+    over: bool,
 }
 
 impl End {
-    const fn stream(self) -> StreamId {
-        match self {
-            Self::Opened { stream, .. } | Self::Accepted { stream, .. } => stream,
+    const fn new(stream: StreamId, side: Side) -> Self {
+        Self {
+            stream,
+            side,
+            half_closed: false,
+            over: false,
         }
     }
 }
@@ -90,6 +107,8 @@ pub struct Memory {
     offered: Vec<CallId>,
     early: VecDeque<(CallId, What)>,
     pool: Pool,
+    /// Takes frames of streams that are over.
+    void: Vec<u8>,
 }
 
 /// Spent buffers of all nodes of a switch: what one sends, another spends.
@@ -122,6 +141,7 @@ impl Memory {
             offered: Vec::with_capacity(capacity),
             early: VecDeque::with_capacity(capacity),
             pool,
+            void: Vec::new(),
         }
     }
 
@@ -178,38 +198,43 @@ impl Memory {
             .get(stream.slot() as usize)
             .copied()
             .flatten()
-            .filter(|end| end.stream() == stream)
+            .filter(|end| end.stream == stream)
     }
 
+    /// Sends something on a stream, unless it is over.
     fn send(&mut self, stream: StreamId, what: What) {
-        let packet = match self.end_of(stream) {
-            Some(End::Opened { link, .. }) => Packet::ToCallee {
+        let Some(end) = self.end_of(stream).filter(|end| !end.over) else {
+            return;
+        };
+        self.written.push_back(match end.side {
+            Side::Opened(link) => Packet::ToCallee {
                 call: call_of(self.port, stream),
                 link,
                 what,
             },
-            Some(End::Accepted { call, .. }) => Packet::ToCaller { call, what },
-            None => return,
-        };
-        self.written.push_back(packet);
+            Side::Accepted(call) => Packet::ToCaller { call, what },
+        });
     }
 
     fn forget(&mut self, stream: StreamId) {
-        if let Some(End::Accepted { call, .. }) = self.end_of(stream) {
+        let Some(end) = self.end_of(stream) else {
+            return;
+        };
+        if let Side::Accepted(call) = end.side {
             self.accepted.remove(&call.0);
         }
-        if let Some(end) = self.ends.get_mut(stream.slot() as usize) {
-            *end = None;
-        }
+        self.ends[stream.slot() as usize] = None;
     }
 
     fn arrive(&mut self, stream: StreamId, what: What, cause: Cause) {
-        if self.end_of(stream).is_none() {
+        let end = self.ends.get_mut(stream.slot() as usize);
+        let Some(end) = end.and_then(|end| end.as_mut().filter(|end| end.stream == stream)) else {
+            return;
+        };
+        if end.over {
             return;
         }
-        if matches!(what, What::Ended { .. }) {
-            self.forget(stream);
-        }
+        end.over = matches!(what, What::Ended { .. });
         self.arrived.push_back(match what {
             What::Header(header) => Arrival::Header { stream, header },
             What::Frame(frame) => Arrival::Frame { stream, frame },
@@ -228,12 +253,34 @@ impl Memory {
         });
     }
 
-    fn unreachable(&mut self, call: CallId) {
-        let what = What::Ended {
-            code: Code::Unavailable,
-            message: self.buffer(b""),
-            details: self.buffer(b""),
+    /// Whether an arrival may be told: nothing is heard of a stream that was ended from here. With its
+    /// end a stream is forgotten.
+    fn tells(&mut self, arrival: &Arrival<Vec<u8>>) -> bool {
+        let stream = match arrival {
+            Arrival::Link { .. } | Arrival::Accepted { .. } => return true,
+            Arrival::Header { stream, .. }
+            | Arrival::Frame { stream, .. }
+            | Arrival::HalfClosed { stream }
+            | Arrival::Writable { stream }
+            | Arrival::Ended { stream, .. } => *stream,
         };
+        let known = self.end_of(stream).is_some();
+        if matches!(arrival, Arrival::Ended { .. }) {
+            self.forget(stream);
+        }
+        known
+    }
+
+    fn ended(&mut self, status: Status<'_>) -> What {
+        What::Ended {
+            code: status.code,
+            message: self.buffer(status.message.as_bytes()),
+            details: self.buffer(status.details),
+        }
+    }
+
+    fn unreachable(&mut self, call: CallId) {
+        let what = self.ended(Status::new(Code::Unavailable, ""));
         self.arrive(caller_of(call).1, what, Cause::Refused);
     }
 }
@@ -242,7 +289,13 @@ impl Transport for Memory {
     type Buf = Vec<u8>;
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<Arrival<Vec<u8>>> {
-        self.arrived.pop_front().map_or(Poll::Pending, Poll::Ready)
+        while let Some(arrival) = self.arrived.pop_front() {
+            if self.tells(&arrival) {
+                return Poll::Ready(arrival);
+            }
+            arrival.spend(|spent| self.recycle(spent));
+        }
+        Poll::Pending
     }
 
     fn dial(&mut self, link: LinkId, address: &str, _: Class) {
@@ -250,10 +303,30 @@ impl Transport for Memory {
         self.written.push_back(Packet::Dial { link, address });
     }
 
-    fn hang_up(&mut self, _: LinkId) {}
+    fn hang_up(&mut self, link: LinkId) {
+        self.written.retain(|packet| {
+            !matches!(packet, Packet::Dial { link: of, .. } | Packet::Open { link: of, .. } if *of == link)
+        });
+        self.arrived
+            .retain(|arrival| !matches!(arrival, Arrival::Link { link: of, .. } if *of == link));
+        for slot in 0..self.ends.len() {
+            match self.ends[slot] {
+                Some(End {
+                    stream,
+                    side: Side::Opened(of),
+                    ..
+                }) if of == link => self.end(stream, Status::new(Code::Cancelled, "")),
+                Some(_) | None => {}
+            }
+        }
+        self.written.push_back(Packet::HangUp { link });
+    }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
-        self.ends[stream.slot() as usize] = Some(End::Accepted { stream, call });
+        if !self.offered.contains(&call) {
+            return;
+        }
+        self.ends[stream.slot() as usize] = Some(End::new(stream, Side::Accepted(call)));
         self.accepted.insert(call.0, stream);
         let header = self.buffer(header.0);
         self.send(stream, What::Header(header));
@@ -261,18 +334,11 @@ impl Transport for Memory {
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
-        let (message, details) = (
-            self.buffer(status.message.as_bytes()),
-            self.buffer(status.details),
-        );
-        self.written.push_back(Packet::ToCaller {
-            call,
-            what: What::Ended {
-                code: status.code,
-                message,
-                details,
-            },
-        });
+        if !self.offered.contains(&call) {
+            return;
+        }
+        let what = self.ended(status);
+        self.written.push_back(Packet::ToCaller { call, what });
         self.answered(call, None);
     }
 
@@ -284,7 +350,7 @@ impl Transport for Memory {
         header: Header<'_>,
         timeout: Option<Duration>,
     ) {
-        self.ends[stream.slot() as usize] = Some(End::Opened { stream, link });
+        self.ends[stream.slot() as usize] = Some(End::new(stream, Side::Opened(link)));
         let header = self.buffer(header.0);
         self.written.push_back(Packet::Open {
             call: call_of(self.port, stream),
@@ -296,7 +362,15 @@ impl Transport for Memory {
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
-        self.end_of(stream).ok_or(Full)?;
+        let end = self.end_of(stream).ok_or(Full)?;
+        if end.half_closed {
+            return Err(Full);
+        }
+        if end.over {
+            self.void.clear();
+            self.void.resize(len, 0);
+            return Ok(&mut self.void);
+        }
         let mut frame = self.buffer(b"");
         frame.resize(len, 0);
         self.send(stream, What::Frame(frame));
@@ -318,22 +392,26 @@ impl Transport for Memory {
     fn credit(&mut self, _: StreamId, _: u32) {}
 
     fn half_close(&mut self, stream: StreamId) {
-        self.send(stream, What::HalfClosed);
+        let end = self.ends.get_mut(stream.slot() as usize);
+        let Some(end) = end.and_then(|end| end.as_mut().filter(|end| end.stream == stream)) else {
+            return;
+        };
+        if !core::mem::replace(&mut end.half_closed, true) {
+            self.send(stream, What::HalfClosed);
+        }
     }
 
+    /// Of a caller that goes away its peer hears no more than that: not why, as on a real wire.
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        let (message, details) = (
-            self.buffer(status.message.as_bytes()),
-            self.buffer(status.details),
-        );
-        self.send(
-            stream,
-            What::Ended {
-                code: status.code,
-                message,
-                details,
-            },
-        );
+        let Some(end) = self.end_of(stream) else {
+            return;
+        };
+        let status = match end.side {
+            Side::Opened(_) => Status::new(Code::Cancelled, ""),
+            Side::Accepted(_) => status,
+        };
+        let what = self.ended(status);
+        self.send(stream, what);
         self.forget(stream);
     }
 
@@ -422,6 +500,7 @@ impl Switch {
                 Some(to) => sides[usize::from(to)].offer(call, method, header, timeout),
                 None => sides[port].unreachable(call),
             },
+            Packet::HangUp { link } => self.links[port][link.0 as usize] = None,
             Packet::ToCallee { call, link, what } => {
                 let Some(to) = self.links[port][link.0 as usize] else {
                     return;
