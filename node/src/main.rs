@@ -29,6 +29,7 @@ mod demo;
 mod metrics;
 mod reach;
 mod serve;
+mod signals;
 mod status;
 mod store;
 mod up;

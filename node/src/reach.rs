@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_lite::{StreamExt, future};
+use futures_lite::future;
 use trefoil_runtime::{
     ClientOptions, NodeOptions, Platform, Security, StartError, Tls, TransportKind, task,
 };
@@ -13,6 +13,7 @@ use trefoil_tls::{ClientAuth, TlsFiles};
 
 use crate::cli::{Transport, Way};
 use crate::config::File;
+use crate::signals;
 
 /// How often certificates are read again.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
@@ -147,11 +148,17 @@ impl Reach {
         for warning in tls.warnings() {
             tracing::warn!("{warning}");
         }
-        let mut asked = hangups()?;
+        let mut asked = signals::heard(signals::RELOADS)?;
         P::here().spawn(async move {
             loop {
                 let due = task::sleep::<P>(RELOAD_INTERVAL);
-                future::or(due, async { asked.next().await.unwrap_or_default() }).await;
+                let asked = async {
+                    if asked.recv().await.is_none() {
+                        // Nobody asks any more; the time goes on.
+                        std::future::pending().await
+                    }
+                };
+                future::or(due, asked).await;
                 let again = tls.clone();
                 match P::unblock(move || again.reload()).await {
                     Ok(false) => {}
@@ -163,12 +170,4 @@ impl Reach {
         });
         Ok(())
     }
-}
-
-/// SIGHUPs, where the system knows such a thing.
-fn hangups() -> Result<impl futures_lite::Stream<Item = ()> + Send + Unpin> {
-    #[cfg(unix)]
-    return Ok(async_signal::Signals::new([async_signal::Signal::Hup])?.map(drop));
-    #[cfg(not(unix))]
-    Ok(futures_lite::stream::pending())
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_lite::StreamExt;
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
 use trefoil_runtime::{Handle, Node, NodeOptions, Platform, task};
 use trefoil_store::{Store, StoreOptions};
@@ -12,7 +11,7 @@ use crate::cart::Carts;
 use crate::cli::{CheckConfig, Serve, Way};
 use crate::config::{Config, File, Partition};
 use crate::reach::Reach;
-use crate::{metrics, say, store};
+use crate::{metrics, say, signals, store};
 
 /// Runs a node until it is interrupted, or asked to leave.
 ///
@@ -168,11 +167,6 @@ fn apply(file: &File, options: &mut NodeOptions) {
 /// # Errors
 /// Signals cannot be heard.
 pub async fn interrupted() -> Result<()> {
-    let ends = [
-        async_signal::Signal::Int,
-        #[cfg(unix)]
-        async_signal::Signal::Term,
-    ];
-    async_signal::Signals::new(ends)?.next().await;
+    signals::heard(signals::ENDS)?.recv().await;
     Ok(())
 }
