@@ -36,8 +36,9 @@ fn used(process: u32) -> u64 {
 fn a_cluster_without_calls_hardly_runs() {
     for (runtime, transport) in [("tokio", "tonic"), ("async-std", "quic")] {
         let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let mut up = Command::new(env!("CARGO_BIN_EXE_trefoil"));
         up.args(["--runtime", runtime, "--transport", transport])
             .args(["up", "--nodes", "1", "--port", &port.to_string()])
