@@ -1,7 +1,7 @@
 //! Our transports as the core drives them, against bare loops over the same sockets in the same
 //! process: both ends of everything are threads of it, each a runtime of its own.
 //!
-//! `-- --only NAME` measures one part; `-- --test` runs everything once and small.
+//! `-- --only NAME` measures one part, and with `--load NAME` one load of it; `-- --test` runs everything once and small.
 
 #![allow(missing_docs)]
 
@@ -18,16 +18,16 @@ use trefoil_benches::{CountingAllocator, count};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// The part that was asked for, if not all of them.
-fn only() -> Option<String> {
+/// What follows `name` on the command line.
+fn argument(name: &str) -> Option<String> {
     let mut arguments = std::env::args();
-    arguments.find(|argument| argument == "--only")?;
+    arguments.find(|argument| argument == name)?;
     arguments.next()
 }
 
 fn main() {
     count(false);
-    let only = only();
+    let only = argument("--only");
     let parts: [(&str, fn()); 3] = [
         ("grpc", streams::grpc),
         ("quic", streams::quic),

@@ -96,6 +96,12 @@ impl<P: QuicPlatform> Stack for QuicOn<P> {
     }
 }
 
+/// Starts a thread whose name says what it does: a profile can tell them apart.
+fn spawn<T: Send + 'static>(name: String, run: impl FnOnce() -> T + Send + 'static) {
+    let thread = std::thread::Builder::new().name(name).spawn(run);
+    thread.expect("a thread");
+}
+
 /// Runs the two ends of a contender on two threads, each with a runtime of its own.
 pub(crate) fn on_threads<P, S, C>(
     name: &'static str,
@@ -109,13 +115,13 @@ where
 {
     let (contender, work) = Contender::new(name);
     let (tell, address) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
+    spawn(format!("s {name}"), move || {
         P::run(async move {
             serve(tell).await;
             pending::<()>().await;
         })
     });
-    std::thread::spawn(move || {
+    spawn(format!("c {name}"), move || {
         let address = address.blocking_recv().expect("a server that listens");
         P::run(async move {
             call(address, work).await;

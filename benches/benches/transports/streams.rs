@@ -4,6 +4,7 @@ use trefoil_benches::is_test;
 use trefoil_runtime_async_std::AsyncStd;
 use trefoil_runtime_tokio::Tokio;
 
+use crate::argument;
 use crate::measure::{Contender, Load, Summary, contest, say};
 use crate::ours::{GrpcOn, QuicOn, driven, polled};
 use crate::{bare_grpc, bare_quic, bare_tcp};
@@ -19,7 +20,7 @@ fn rounds() -> u32 {
     if is_test() { 1 } else { 11 }
 }
 
-fn loads() -> [(&'static str, Load); 5] {
+fn loads() -> Vec<(&'static str, Load)> {
     let (alone, many) = if is_test() {
         (50, 500)
     } else {
@@ -31,13 +32,17 @@ fn loads() -> [(&'static str, Load); 5] {
         acks,
         operations: if in_flight == 1 { alone } else { many },
     };
-    [
+    let loads = [
         ("1 x 100 B", load(1, 100, false)),
         ("1 x 1 KiB", load(1, 1_024, false)),
         ("64 x 100 B", load(64, 100, false)),
         ("64 x 1 KiB", load(64, 1_024, false)),
         ("64 x 1 KiB, acknowledged", load(64, 1_024, true)),
-    ]
+    ];
+    let wanted = argument("--load");
+    let all = loads.into_iter();
+    all.filter(|(name, _)| wanted.as_deref().is_none_or(|wanted| wanted == *name))
+        .collect()
 }
 
 fn row(what: &str, contender: &Contender, summary: &Summary) {
