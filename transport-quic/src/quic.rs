@@ -58,6 +58,8 @@ pub struct Quic {
     /// Slots to look at in this round, and in the next.
     round: VecDeque<u32>,
     next_round: VecDeque<u32>,
+    /// The slot that has its turn, and arrivals it may still deliver in it.
+    turn: Option<u32>,
     burst: u32,
     offers: VecDeque<Offer>,
     news: VecDeque<(Attempt, News)>,
@@ -121,6 +123,7 @@ impl Quic {
             stage: Stage::default(),
             round: VecDeque::new(),
             next_round: VecDeque::new(),
+            turn: None,
             burst: 0,
             offers: VecDeque::new(),
             news: VecDeque::new(),
@@ -137,46 +140,37 @@ impl Quic {
         Server::new(Arc::clone(&self.reception))
     }
 
-    /// Looks at a slot in which something may have happened.
-    fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
-        let slot = self.table.slot(number)?;
-        if let Some(stream) = slot.stream.as_deref_mut()
-            && let Some(frame) = stream.buffered(&self.bounds)
-        {
-            // The slot is still marked as queued, and is.
-            self.again(number);
-            return Some(frame);
-        }
-        slot.signal.taken();
-        let stream = slot.stream.as_deref_mut()?;
-        match stream.step(&self.bounds, &slot.waker) {
-            Step::Idle => {
-                self.burst = 0;
-                None
-            }
-            Step::Over(arrival, parting) => {
-                self.burst = 0;
-                self.forget(number, parting);
-                Some(arrival)
-            }
-            Step::Arrived(arrival) => {
-                // There may be more; if there is not, the next look says so.
-                if slot.signal.queue() {
-                    self.again(number);
-                }
-                Some(arrival)
-            }
+    /// Gives a slot in which something may have happened its turn: what happens there from now on
+    /// queues it again.
+    fn begin_turn(&mut self, number: u32) {
+        if let Some(slot) = self.table.slot(number) {
+            slot.signal.taken();
+            self.turn = Some(number);
+            self.burst = BURST;
         }
     }
 
-    /// Queues a slot in which there may be more: at once, or when the others had their turn.
-    fn again(&mut self, number: u32) {
-        self.burst += 1;
-        if self.burst < BURST {
-            self.round.push_front(number);
-        } else {
-            self.burst = 0;
-            self.next_round.push_back(number);
+    /// The next arrival of the slot that has its turn. Without one the turn is over, and the stream has
+    /// kept the waker.
+    fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
+        if self.burst == 0 {
+            // There may be more; others come first.
+            self.look_later(number);
+            return None;
+        }
+        self.burst -= 1;
+        let slot = self.table.slot(number)?;
+        let stream = slot.stream.as_deref_mut()?;
+        if let Some(frame) = stream.buffered(&self.bounds) {
+            return Some(frame);
+        }
+        match stream.step(&self.bounds, &slot.waker) {
+            Step::Idle => None,
+            Step::Arrived(arrival) => Some(arrival),
+            Step::Over(arrival, parting) => {
+                self.forget(number, parting);
+                Some(arrival)
+            }
         }
     }
 
@@ -366,14 +360,16 @@ impl Transport for Quic {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if let Some(number) = self.round.pop_front() {
-                match self.look(number) {
-                    Some(arrival) => return Poll::Ready(arrival),
-                    None => {
-                        idle += 1;
-                        continue;
-                    }
+            if let Some(number) = self.turn {
+                if let Some(arrival) = self.look(number) {
+                    return Poll::Ready(arrival);
                 }
+                self.turn = None;
+                idle += 1;
+            }
+            if let Some(number) = self.round.pop_front() {
+                self.begin_turn(number);
+                continue;
             }
             if let Some((attempt, news)) = self.news.pop_front() {
                 self.heard(attempt, news);

@@ -1,5 +1,5 @@
-//! Bodies around tonic's: what a reset or a lost connection looks like is known here and nowhere
-//! above.
+//! Bodies that leave, in place of tonic's, and around those that arrive: what a reset or a lost
+//! connection looks like is known here and nowhere above.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -7,31 +7,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::Status;
 use trefoil_core::codes;
 
 use crate::error::{CANCELLED, LOST, PROTOCOL, untrusted};
-use crate::pipe::{Pipe, note};
+use crate::pipe::{Outbox, Outgoing, Pipe, note};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The body of a request of ours. Abandoned, it fails with the error that makes HTTP/2 say CANCEL;
-/// tonic's own would end as if all had been sent.
+/// The body of a request of ours: what the driver wrote, as it lies there. Abandoned, it fails with the
+/// error that makes HTTP/2 say CANCEL.
 #[derive(Debug)]
-pub(crate) struct OutBody {
-    inner: tonic::body::Body,
-    pipe: Arc<Pipe>,
-}
+pub(crate) struct RequestBody(pub(crate) Outbox);
 
-impl OutBody {
-    pub(crate) const fn new(inner: tonic::body::Body, pipe: Arc<Pipe>) -> Self {
-        Self { inner, pipe }
-    }
-}
-
-impl Body for OutBody {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -39,19 +31,58 @@ impl Body for OutBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if self.pipe.is_reset() {
+        let piece = self.0.poll_piece(cx);
+        if self.0.pipe().is_reset() {
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
-        frame.map_err(Into::into)
+        Poll::Ready(match ready!(piece) {
+            Outgoing::Data(data) => Some(Ok(Frame::data(data))),
+            Outgoing::End(_) => None,
+        })
+    }
+}
+
+/// The body of an answer of ours: what the driver wrote, and its status.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    outbox: Outbox,
+    is_over: bool,
+}
+
+impl AnswerBody {
+    pub(crate) const fn new(outbox: Outbox) -> Self {
+        Self {
+            outbox,
+            is_over: false,
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(match ready!(self.outbox.poll_piece(cx)) {
+            Outgoing::Data(data) => Ok(Frame::data(data)),
+            Outgoing::End(status) => {
+                self.is_over = true;
+                let mut trailers = HeaderMap::with_capacity(3);
+                status
+                    .add_header(&mut trailers)
+                    .map(|()| Frame::trailers(trailers))
+            }
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.is_over
     }
 }
 

@@ -11,8 +11,8 @@ pub(crate) struct RawCodec {
 }
 
 impl RawCodec {
-    /// The codec of a method. Tonic allocates one buffer for each direction of each call: a unary
-    /// call should not pay for what pays on a long stream.
+    /// The codec of a method. Tonic allocates one buffer for what arrives on each call: a unary call
+    /// should not pay for what pays on a long stream.
     pub(crate) fn new(streaming: bool) -> Self {
         let buffers = if streaming {
             BufferSettings::new(8 << 10, 32 << 10)
@@ -38,18 +38,18 @@ impl Codec for RawCodec {
     }
 }
 
+/// Bodies of ours are not made by tonic: it never encodes, and needs no buffer for it.
 impl Encoder for RawCodec {
     type Item = Bytes;
     type Error = Status;
 
     fn encode(&mut self, message: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.reserve(message.len());
         into.put_slice(&message);
         Ok(())
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        self.buffers
+        BufferSettings::new(0, 0)
     }
 }
 

@@ -19,7 +19,7 @@ use trefoil_core::stream::Class;
 use trefoil_core::time::Duration;
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
-use crate::body::OutBody;
+use crate::body::RequestBody;
 use crate::calls::Calls;
 use crate::error::GrpcError;
 use crate::inbox::{Inbox, LinkNews, News, Offer};
@@ -46,7 +46,7 @@ struct Link {
     attempt: u64,
     stop: Arc<Stop>,
     /// None while it is dialled.
-    sender: Option<SendRequest<OutBody>>,
+    sender: Option<SendRequest<RequestBody>>,
     origin: http::Uri,
 }
 
@@ -69,6 +69,8 @@ pub struct Grpc<R: Runtime> {
     /// Slots to look at in this round, and in the next.
     round: VecDeque<u32>,
     next_round: VecDeque<u32>,
+    /// The slot that has its turn, and arrivals it may still deliver in it.
+    turn: Option<u32>,
     burst: u32,
     offers: VecDeque<Offer>,
     news: VecDeque<LinkNews>,
@@ -138,6 +140,7 @@ impl<R: Runtime> Grpc<R> {
             calls: Calls::default(),
             round: VecDeque::new(),
             next_round: VecDeque::new(),
+            turn: None,
             burst: 0,
             offers: VecDeque::new(),
             news: VecDeque::new(),
@@ -154,32 +157,32 @@ impl<R: Runtime> Grpc<R> {
         self.service.clone()
     }
 
-    /// Looks at a slot in which something may have happened.
+    /// Gives a slot in which something may have happened its turn: what happens there from now on
+    /// queues it again.
+    fn begin_turn(&mut self, number: u32) {
+        if let Some(slot) = self.table.slot(number) {
+            slot.signal.taken();
+            self.turn = Some(number);
+            self.burst = BURST;
+        }
+    }
+
+    /// The next arrival of the slot that has its turn. Without one the turn is over, and the stream has
+    /// kept the waker.
     fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
+        if self.burst == 0 {
+            // There may be more; others come first.
+            self.look_later(number);
+            return None;
+        }
+        self.burst -= 1;
         let slot = self.table.slot(number)?;
-        slot.signal.taken();
         let stream = slot.stream.as_deref_mut()?;
         match stream.step(&self.bounds, &slot.waker) {
-            Step::Idle => {
-                self.burst = 0;
-                None
-            }
+            Step::Idle => None,
+            Step::Arrived(arrival) => Some(arrival),
             Step::Over(arrival) => {
                 slot.stream = None;
-                self.burst = 0;
-                Some(arrival)
-            }
-            Step::Arrived(arrival) => {
-                // There may be more; if there is not, the next look says so.
-                if slot.signal.queue() {
-                    self.burst += 1;
-                    if self.burst < BURST {
-                        self.round.push_front(number);
-                    } else {
-                        self.burst = 0;
-                        self.next_round.push_back(number);
-                    }
-                }
                 Some(arrival)
             }
         }
@@ -358,14 +361,16 @@ impl<R: Runtime> Transport for Grpc<R> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if let Some(number) = self.round.pop_front() {
-                match self.look(number) {
-                    Some(arrival) => return Poll::Ready(arrival),
-                    None => {
-                        idle += 1;
-                        continue;
-                    }
+            if let Some(number) = self.turn {
+                if let Some(arrival) = self.look(number) {
+                    return Poll::Ready(arrival);
                 }
+                self.turn = None;
+                idle += 1;
+            }
+            if let Some(number) = self.round.pop_front() {
+                self.begin_turn(number);
+                continue;
             }
             if let Some(news) = self.news.pop_front() {
                 self.heard(news);

@@ -14,7 +14,7 @@ use trefoil_core::id::{LinkId, MethodId};
 use trefoil_core::time::Duration;
 use trefoil_core::transport::Caller;
 
-use crate::body::OutBody;
+use crate::body::RequestBody;
 use crate::pipe::Pipe;
 use crate::stop::lock;
 
@@ -31,7 +31,7 @@ pub(crate) struct Offer {
 
 /// What became of a connection.
 pub(crate) enum News {
-    Up(SendRequest<OutBody>),
+    Up(SendRequest<RequestBody>),
     Refused,
     Lost,
     /// Somebody is there, and one side does not trust the other: for this reason.

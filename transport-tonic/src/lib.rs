@@ -1,8 +1,8 @@
 //! gRPC as a carrier of Trefoil's streams.
 //!
-//! tonic frames, statuses and metadata over hyper's HTTP/2, with bytes instead of messages, and no
-//! runtime of its own: sockets, timers and tasks come through the small trait [`Runtime`]. One stack
-//! therefore serves every executor.
+//! tonic reads frames, statuses and metadata over hyper's HTTP/2, with bytes instead of messages; what
+//! is sent is laid out once, where the core writes it. There is no runtime of its own: sockets, timers
+//! and tasks come through the small trait [`Runtime`]. One stack therefore serves every executor.
 //!
 //! - [`Grpc`] is a [`Transport`](trefoil_core::transport::Transport): a driver polls it. It dials
 //!   links, opens streams on them, and takes the calls that its service accepted.

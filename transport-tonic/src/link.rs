@@ -13,15 +13,16 @@ use http::uri::PathAndQuery;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::{Executor, Timer};
 use tonic::Status;
+use tonic::codegen::tokio_stream;
 use tower_service::Service;
 use trefoil_core::id::LinkId;
 
-use crate::body::{InBody, OutBody, distrust, failed};
+use crate::body::{InBody, RequestBody, distrust, failed};
 use crate::codec::RawCodec;
 use crate::error::{PLAINTEXT, untrusted};
 use crate::inbox::{Inbox, LinkNews, News};
 use crate::options::GrpcOptions;
-use crate::pipe::{Outbox, Pipe, RequestOutbox};
+use crate::pipe::{Outbox, Pipe};
 use crate::runtime::Runtime;
 use crate::stop::Stop;
 use crate::stream::Call;
@@ -61,7 +62,7 @@ impl<R: Runtime> Dial<R> {
             Some(Ok(io)) => {
                 let executor = ConnectionExec::new(self.runtime.clone(), Arc::clone(&self.stop));
                 self.builder(executor)
-                    .handshake::<_, OutBody>(io)
+                    .handshake::<_, RequestBody>(io)
                     .await
                     .map_err(|_| News::Lost)
             }
@@ -217,7 +218,7 @@ impl<R: Runtime, F: Future<Output = ()> + Send + 'static> Executor<F> for Connec
 }
 
 /// Sends a request on a connection.
-pub(crate) fn send(sender: SendRequest<OutBody>, request: Request) -> Call {
+pub(crate) fn send(sender: SendRequest<RequestBody>, request: Request) -> Call {
     Box::pin(async move {
         let Request {
             headers,
@@ -227,9 +228,16 @@ pub(crate) fn send(sender: SendRequest<OutBody>, request: Request) -> Call {
             origin,
             pipe,
         } = request;
-        let mut message = tonic::Request::new(RequestOutbox(Outbox::new(Arc::clone(&pipe))));
+        // What is sent is the caller's body; tonic never asks for a message.
+        let mut message = tonic::Request::new(tokio_stream::pending());
         *message.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
-        tonic::client::Grpc::with_origin(Caller { sender, pipe }, origin)
+        let outbox = Some(Outbox::new(Arc::clone(&pipe)));
+        let caller = Caller {
+            sender,
+            outbox,
+            pipe,
+        };
+        tonic::client::Grpc::with_origin(caller, origin)
             .max_decoding_message_size(frame_bytes_max)
             .max_encoding_message_size(usize::MAX)
             .streaming(message, path, RawCodec::new(streaming))
@@ -239,7 +247,8 @@ pub(crate) fn send(sender: SendRequest<OutBody>, request: Request) -> Call {
 
 /// One connection as tonic's client calls it, for one call.
 struct Caller {
-    sender: SendRequest<OutBody>,
+    sender: SendRequest<RequestBody>,
+    outbox: Option<Outbox>,
     pipe: Arc<Pipe>,
 }
 
@@ -254,10 +263,15 @@ impl Service<http::Request<tonic::body::Body>> for Caller {
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
         let pipe = Arc::clone(&self.pipe);
-        let answer = self
-            .sender
-            .send_request(request.map(|body| OutBody::new(body, Arc::clone(&pipe))));
+        let outbox = self.outbox.take();
+        let answer = outbox.map(|outbox| {
+            self.sender
+                .send_request(request.map(|_| RequestBody(outbox)))
+        });
         Box::pin(async move {
+            let Some(answer) = answer else {
+                return Err(Status::internal("one call has one request"));
+            };
             match answer.await {
                 Ok(answer) => Ok(answer.map(|body| InBody::new(body, pipe))),
                 Err(error) => Err(failed(&error, &pipe)),

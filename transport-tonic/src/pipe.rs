@@ -1,23 +1,31 @@
-//! The way out of one call: the driver puts batches of frames in, the task that sends takes them out.
+//! The way out of one call: the driver puts batches of messages in, as they are on the wire, the task that
+//! sends takes them out.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use tonic::Status;
-use tonic::codegen::tokio_stream::Stream;
 
 use crate::inbox::Answer;
 use crate::stop::lock;
 
-/// How a batch is laid out: before each frame its length, so that a batch needs no list beside it.
-pub(crate) const LENGTH_BYTES: usize = 4;
+/// Before each message, in a batch as on the wire: that it is not compressed, and its length.
+pub(crate) const PREFIX_BYTES: usize = 5;
 
-/// After how many bytes taken the driver is told that there is room.
-const RELEASE_BYTES: usize = 16 << 10;
+/// The prefix of a message.
+pub(crate) fn prefix(len: usize, into: &mut BytesMut) {
+    into.put_u8(0);
+    into.put_u32(len as u32);
+}
+
+/// HTTP/2 is given no more than this at once: what it has been given nobody can count any more.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// A batch below this that had to wait is sent together with those that wait behind it.
+const SMALL_BYTES: usize = 4 << 10;
 
 /// How the sending side of a call is to go on.
 #[derive(Debug, Default)]
@@ -178,25 +186,54 @@ fn wake_sender(mut state: MutexGuard<'_, State>) {
     }
 }
 
+/// What is to be sent next.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Messages, or a part of one.
+    Data(Bytes),
+    /// Nothing more, but for the status of an answer.
+    End(Status),
+}
+
+/// The first of what is queued, with what fits of those behind it if it is small: each piece costs
+/// HTTP/2 a frame of its own.
+fn take(batches: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let first = batches.pop_front()?;
+    if first.len() >= SMALL_BYTES || batches.is_empty() {
+        return Some(first);
+    }
+    let mut joined = BytesMut::with_capacity(PIECE_BYTES);
+    joined.extend_from_slice(&first);
+    while let Some(next) = batches.front()
+        && joined.len() + next.len() <= PIECE_BYTES
+    {
+        joined.extend_from_slice(next);
+        batches.pop_front();
+    }
+    Some(joined.freeze())
+}
+
 /// The end that sends. Dropping it says that nobody does.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pipe: Arc<Pipe>,
     batch: Bytes,
-    taken: usize,
 }
 
 impl Outbox {
-    pub(crate) fn new(pipe: Arc<Pipe>) -> Self {
+    pub(crate) const fn new(pipe: Arc<Pipe>) -> Self {
         Self {
             pipe,
             batch: Bytes::new(),
-            taken: 0,
         }
     }
 
+    pub(crate) fn pipe(&self) -> &Pipe {
+        &self.pipe
+    }
+
     /// The metadata of the answer, once the driver has decided.
-    pub(crate) fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Answer> {
+    pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<Answer> {
         let mut state = lock(&self.pipe.state);
         if let Some(answer) = state.answer.take() {
             return Poll::Ready(answer);
@@ -205,11 +242,11 @@ impl Outbox {
         Poll::Pending
     }
 
-    fn poll_frame(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+    /// The next piece. One that is taken counts as sent.
+    pub(crate) fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Outgoing> {
         if self.batch.is_empty() {
-            self.release();
             let mut state = lock(&self.pipe.state);
-            match state.batches.pop_front() {
+            match take(&mut state.batches) {
                 Some(batch) => self.batch = batch,
                 None => match std::mem::take(&mut state.fate) {
                     Fate::Open => {
@@ -218,13 +255,13 @@ impl Outbox {
                     }
                     Fate::Finished => {
                         state.fate = Fate::Finished;
-                        return Poll::Ready(None);
+                        return Poll::Ready(Outgoing::End(Status::ok("")));
                     }
                     Fate::Status(status) => {
                         state.fate = Fate::Finished;
-                        return Poll::Ready(Some(Err(status)));
+                        return Poll::Ready(Outgoing::End(status));
                     }
-                    // The body around this one ends the call; to end here would be to half-close.
+                    // The body ends the call; to end here would be to half-close.
                     Fate::Reset => {
                         state.fate = Fate::Reset;
                         return Poll::Pending;
@@ -232,19 +269,9 @@ impl Outbox {
                 },
             }
         }
-        let len = self.batch.get_u32_le() as usize;
-        let frame = self.batch.split_to(len);
-        self.taken += LENGTH_BYTES + len;
-        if self.taken >= RELEASE_BYTES {
-            self.release();
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn release(&mut self) {
-        if self.taken > 0 {
-            self.pipe.released(std::mem::take(&mut self.taken));
-        }
+        let piece = self.batch.split_to(self.batch.len().min(PIECE_BYTES));
+        self.pipe.released(piece.len());
+        Poll::Ready(Outgoing::Data(piece))
     }
 }
 
@@ -255,25 +282,48 @@ impl Drop for Outbox {
     }
 }
 
-/// Frames of an answer, and its status if that is not OK.
-impl Stream for Outbox {
-    type Item = Result<Bytes, Status>;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_frame(cx)
+    #[test]
+    fn small_batches_that_waited_leave_together_and_large_ones_are_not_copied() {
+        let large = Bytes::from(vec![1; SMALL_BYTES]);
+        let mut batches = VecDeque::from([large.clone(), Bytes::from_static(b"a")]);
+        assert_eq!(take(&mut batches).unwrap().as_ptr(), large.as_ptr());
+        let lone = take(&mut batches).unwrap();
+        assert_eq!((&lone[..], batches.len()), (&b"a"[..], 0));
+        batches.extend([lone, Bytes::from_static(b"bc"), large]);
+        let joined = take(&mut batches).unwrap();
+        assert_eq!(
+            (joined.len(), &joined[..4]),
+            (3 + SMALL_BYTES, &b"abc\x01"[..])
+        );
+        batches.extend([Bytes::from_static(b"d"), Bytes::from(vec![2; PIECE_BYTES])]);
+        assert_eq!(take(&mut batches).unwrap(), &b"d"[..]);
+        assert_eq!(take(&mut batches).unwrap().len(), PIECE_BYTES);
+        assert_eq!(take(&mut batches), None);
     }
-}
 
-/// Frames of a request: it ends without a status.
-#[derive(Debug)]
-pub(crate) struct RequestOutbox(pub(crate) Outbox);
-
-impl Stream for RequestOutbox {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0
-            .poll_frame(cx)
-            .map(|frame| frame.and_then(Result::ok))
+    #[test]
+    fn a_batch_leaves_in_pieces_and_what_is_taken_is_released() {
+        let pipe = Arc::new(Pipe::default());
+        let mut outbox = Outbox::new(Arc::clone(&pipe));
+        let cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll_piece(&cx).is_pending());
+        pipe.send(Bytes::from(vec![0; PIECE_BYTES + 1]));
+        pipe.finish();
+        for (len, left) in [(PIECE_BYTES, 1), (1, 0)] {
+            let Poll::Ready(Outgoing::Data(piece)) = outbox.poll_piece(&cx) else {
+                panic!("no piece")
+            };
+            assert_eq!((piece.len(), pipe.queued()), (len, left));
+        }
+        for _ in 0..2 {
+            let end = outbox.poll_piece(&cx);
+            assert!(
+                matches!(end, Poll::Ready(Outgoing::End(status)) if status.code() == tonic::Code::Ok)
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body::Body;
+use tonic::codegen::tokio_stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 use tower_service::Service;
@@ -21,7 +23,7 @@ use trefoil_core::limits::Limits;
 use trefoil_core::method::Methods;
 use trefoil_core::transport::Caller;
 
-use crate::body::InBody;
+use crate::body::{AnswerBody, InBody};
 use crate::codec::RawCodec;
 use crate::health::{self, Health};
 use crate::inbox::{Inbox, Offer};
@@ -140,19 +142,29 @@ impl GrpcService {
     {
         let pipe = Arc::new(Pipe::default());
         let request = request.map(|body| InBody::new(body, Arc::clone(&pipe)));
-        let offering = Offering {
-            method,
-            caller,
-            inbox: Arc::clone(&self.inbox),
-            pipe,
-        };
+        let inbox = Arc::clone(&self.inbox);
         let frame_bytes_max = self.frame_bytes_max;
         Box::pin(async move {
-            tonic::server::Grpc::new(RawCodec::new(streaming))
+            // Dropped before the end, it tells the driver that nobody waits.
+            let outbox = Outbox::new(Arc::clone(&pipe));
+            let accepted = AtomicBool::new(false);
+            let offering = Offering {
+                method,
+                caller,
+                inbox,
+                pipe,
+                outbox: &outbox,
+                accepted: &accepted,
+            };
+            let answer = tonic::server::Grpc::new(RawCodec::new(streaming))
                 .max_decoding_message_size(frame_bytes_max)
-                .max_encoding_message_size(usize::MAX)
                 .streaming(offering, request)
-                .await
+                .await;
+            if accepted.into_inner() {
+                answer.map(|_| tonic::body::Body::new(AnswerBody::new(outbox)))
+            } else {
+                answer
+            }
         })
     }
 }
@@ -196,23 +208,28 @@ where
 }
 
 /// Puts one call before the driver.
-struct Offering {
+struct Offering<'a> {
     method: MethodId,
     caller: Caller<Bytes>,
     inbox: Arc<Inbox>,
     pipe: Arc<Pipe>,
+    outbox: &'a Outbox,
+    accepted: &'a AtomicBool,
 }
 
-impl Service<tonic::Request<Streaming<Bytes>>> for Offering {
-    type Response = tonic::Response<Outbox>;
+/// What tonic takes for the messages of an answer. It never asks for one: the body is ours.
+type NoMessages = tokio_stream::Pending<Result<Bytes, Status>>;
+
+impl<'a> Service<tonic::Request<Streaming<Bytes>>> for Offering<'a> {
+    type Response = tonic::Response<NoMessages>;
     type Error = Status;
-    type Future = Decision;
+    type Future = Decision<'a>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Decision {
+    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Decision<'a> {
         let (metadata, _, inbound) = request.into_parts();
         let headers = metadata.into_headers();
         let offer = Offer {
@@ -223,47 +240,35 @@ impl Service<tonic::Request<Streaming<Bytes>>> for Offering {
             inbound,
             pipe: Arc::clone(&self.pipe),
         };
-        match self.inbox.offer(offer) {
-            Ok(()) => Decision {
-                outbox: Some(Outbox::new(Arc::clone(&self.pipe))),
-                refused: None,
-            },
-            Err(status) => Decision {
-                outbox: None,
-                refused: Some(status),
-            },
+        Decision {
+            refused: self.inbox.offer(offer).err(),
+            outbox: self.outbox,
+            accepted: self.accepted,
         }
     }
 }
 
-/// What the driver makes of an offered call. Dropped before, it tells the driver that nobody waits.
-struct Decision {
-    outbox: Option<Outbox>,
+/// What the driver makes of an offered call.
+struct Decision<'a> {
     refused: Option<Status>,
+    outbox: &'a Outbox,
+    accepted: &'a AtomicBool,
 }
 
-impl Future for Decision {
-    type Output = Result<tonic::Response<Outbox>, Status>;
+impl Future for Decision<'_> {
+    type Output = Result<tonic::Response<NoMessages>, Status>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(outbox) = &mut self.outbox else {
-            let status = self
-                .refused
-                .take()
-                .unwrap_or_else(|| Status::unavailable(codes::STOPPING));
+        if let Some(status) = self.refused.take() {
             return Poll::Ready(Err(status));
-        };
-        match outbox.poll_answer(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(status)) => Poll::Ready(Err(status)),
-            Poll::Ready(Ok(headers)) => Poll::Ready(match self.outbox.take() {
-                Some(outbox) => Ok(tonic::Response::from_parts(
-                    MetadataMap::from_headers(headers),
-                    outbox,
-                    http::Extensions::new(),
-                )),
-                None => Err(Status::unavailable(codes::STOPPING)),
-            }),
         }
+        self.outbox.poll_answer(cx).map_ok(|headers| {
+            self.accepted.store(true, Ordering::SeqCst);
+            tonic::Response::from_parts(
+                MetadataMap::from_headers(headers),
+                tokio_stream::pending(),
+                http::Extensions::new(),
+            )
+        })
     }
 }

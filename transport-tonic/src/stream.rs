@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tonic::codegen::tokio_stream::Stream as _;
 use tonic::{Response, Status, Streaming};
 use trefoil_core::codes;
@@ -18,7 +18,7 @@ use trefoil_core::transport::Arrival;
 use crate::error::{CANCELLED, LOST};
 use crate::link::Request;
 use crate::metadata;
-use crate::pipe::{LENGTH_BYTES, Pipe, note};
+use crate::pipe::{PREFIX_BYTES, Pipe, note, prefix};
 
 /// The answer to a request that was sent.
 pub(crate) type Call =
@@ -77,7 +77,7 @@ pub(crate) struct Stream {
     pub(crate) side: Side,
     inbound: Inbound,
     pipe: Arc<Pipe>,
-    /// Frames since the last flush, as [`Pipe`] lays them out.
+    /// Frames since the last flush, as they are sent.
     staged: BytesMut,
     /// A half-close since the last flush.
     closing: bool,
@@ -160,7 +160,7 @@ impl Stream {
     /// Whether a frame of `len` bytes may be added now. With nothing queued any frame fits: else large
     /// replies could never be sent.
     fn has_room(&mut self, len: usize, bounds: &Bounds) -> bool {
-        self.pending_at_most(bounds.send_max.saturating_sub(len + LENGTH_BYTES))
+        self.pending_at_most(bounds.send_max.saturating_sub(len + PREFIX_BYTES))
     }
 
     /// See [`Transport::frame`](trefoil_core::transport::Transport::frame).
@@ -172,8 +172,8 @@ impl Stream {
             self.refused = Some(len);
             return Err(Full);
         }
-        self.staged.reserve(LENGTH_BYTES + len);
-        self.staged.put_u32_le(len as u32);
+        self.staged.reserve(PREFIX_BYTES + len);
+        prefix(len, &mut self.staged);
         let at = self.staged.len();
         self.staged.resize(at + len, 0);
         Ok(&mut self.staged[at..])
