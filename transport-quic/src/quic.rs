@@ -323,7 +323,7 @@ impl Quic {
         };
         match stream.start(wire) {
             Ok(()) => {
-                stream.flush(&slot.waker);
+                stream.flush(&self.bounds, &slot.waker);
                 self.look_later(number);
             }
             Err(over) => {
@@ -553,7 +553,7 @@ impl Transport for Quic {
             let Some(stream) = slot.stream.as_deref_mut() else {
                 continue;
             };
-            if stream.flush(&slot.waker) {
+            if stream.flush(&self.bounds, &slot.waker) {
                 self.look_later(number);
             }
             self.start(number);

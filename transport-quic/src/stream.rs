@@ -114,7 +114,7 @@ pub(crate) struct Stream {
     finished: bool,
     /// The length of a frame that was refused.
     refused: Option<usize>,
-    /// Staged bytes alone stood in the way of something: look again when they have been flushed.
+    /// Staged bytes stood in the way of reading: look again when they have been flushed.
     look_again: bool,
     /// Bytes delivered and not credited.
     uncredited: usize,
@@ -203,19 +203,10 @@ impl Stream {
         (self.staged + self.queue.len()).saturating_sub(self.exempt)
     }
 
-    /// Whether at most `most` bytes wait; if not, the stream is looked at when it may be so.
-    fn pending_at_most(&mut self, most: usize) -> bool {
-        if self.pending() <= most {
-            return true;
-        }
-        self.look_again |= self.staged > 0;
-        false
-    }
-
     /// Whether a frame of `len` bytes may be added now. With nothing waiting any frame fits: else large
     /// replies could never be sent.
-    fn has_room(&mut self, len: usize, bounds: &Bounds) -> bool {
-        self.sink || self.pending_at_most(bounds.send_max.saturating_sub(len + WORD_BYTES))
+    const fn has_room(&self, len: usize, bounds: &Bounds) -> bool {
+        self.sink || self.pending() <= bounds.send_max.saturating_sub(len + WORD_BYTES)
     }
 
     /// Makes sure that a message of `len` bytes may be lent.
@@ -253,10 +244,12 @@ impl Stream {
         self.closing = matches!(self.side, Side::Opened(_));
     }
 
-    /// Sends what waits, as far as there is room. Returns whether the stream is to be looked at.
-    pub(crate) fn flush(&mut self, signal: &Waker) -> bool {
+    /// Sends what waits, as far as there is room. Returns whether the stream is to be looked at: QUIC
+    /// wakes nobody if it takes everything at once.
+    pub(crate) fn flush(&mut self, bounds: &Bounds, signal: &Waker) -> bool {
         self.write(&mut Context::from_waker(signal));
-        std::mem::take(&mut self.look_again) || self.gone
+        let room = self.refused.is_some_and(|len| self.has_room(len, bounds));
+        std::mem::take(&mut self.look_again) || self.gone || room
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -348,7 +341,8 @@ impl Stream {
     }
 
     fn receive(&mut self, bounds: &Bounds, cx: &mut Context<'_>) -> Step {
-        if self.side == Side::Accepted && !self.pending_at_most(bounds.reply_below) {
+        if self.side == Side::Accepted && self.pending() > bounds.reply_below {
+            self.look_again |= self.staged > 0;
             return self.withhold(cx);
         }
         loop {

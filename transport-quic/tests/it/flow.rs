@@ -149,6 +149,35 @@ async fn a_full_stream_says_so_and_then_that_there_is_room() {
     client.silence().await;
 }
 
+/// QUIC may take at once all that stood in the way, and has nobody to wake then.
+#[tokio::test]
+async fn a_full_stream_has_room_when_all_of_it_leaves_at_once() {
+    for (len, calls) in [(1_000, true), (100_000, true), (100_000, false)] {
+        let (mut client, mut server, _keep) = pair(&Limits::default()).await;
+        let stream = client.open(BIDI);
+        client.quic.flush();
+        let call = server.accept().await;
+        server.quic.flush();
+        client.expect_header(stream).await;
+        let (side, stream) = if calls {
+            (&mut client, stream)
+        } else {
+            (&mut server, call.stream)
+        };
+        // Nothing else is to be looked at on it.
+        side.silence().await;
+        let mut sent = 0;
+        while side.try_send(stream, &vec![7; len]) {
+            sent += len;
+        }
+        assert!(sent > 900_000, "{sent} bytes fill it");
+        match side.next().await {
+            Arrival::Writable { stream: of } => assert_eq!(of, stream),
+            other => panic!("{other:?} instead of room"),
+        }
+    }
+}
+
 /// The server's next frame.
 async fn frame(server: &mut Side, client: &mut Side) {
     match server.next_while(client).await {
