@@ -9,7 +9,7 @@ use crate::codes;
 use crate::engine::EngineConfig;
 use crate::header::{Header, HeaderWriter};
 use crate::id::{LinkId, NodeId};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Token};
 use crate::limits::LimitsError;
 use crate::link::Links;
 use crate::machine::Full;
@@ -30,7 +30,6 @@ pub(crate) enum Sender {
 }
 
 /// The door of a node.
-#[derive(Debug)]
 pub(crate) struct Admission {
     /// What answers carry: the identity, written once. Empty for a client, which has none.
     answering: Vec<u8>,
@@ -38,6 +37,16 @@ pub(crate) struct Admission {
     calling: Vec<u8>,
     mismatches: u64,
     last_mismatch: (NodeId, String),
+}
+
+impl core::fmt::Debug for Admission {
+    /// Without what is shown to those that are called: a token may be part of it.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Admission")
+            .field("mismatches", &self.mismatches)
+            .field("last_mismatch", &self.last_mismatch)
+            .finish_non_exhaustive()
+    }
 }
 
 fn identity(config: &EngineConfig) -> Identity<'_> {
@@ -66,7 +75,7 @@ fn written(
 
 impl Admission {
     pub(crate) fn new(config: &EngineConfig) -> Result<Self, LimitsError> {
-        let token = config.token.as_deref();
+        let token = config.token.as_ref().map(Token::text);
         if token.is_some_and(|token| !identity::is_token(token)) {
             return Err(LimitsError::Token);
         }
@@ -124,7 +133,7 @@ impl Admission {
             Some(names) => identity::names_host(names, peer.node),
             None => !config.certified,
         });
-        let said = if !identity::shows_token(header, config.token.as_deref()) {
+        let said = if !identity::shows_token(header, config.token.as_ref().map(Token::text)) {
             Err((Code::Unauthenticated, codes::NO_TOKEN))
         } else if !is_named {
             Err((Code::Unauthenticated, codes::NOT_NAMED))

@@ -10,6 +10,7 @@ use crate::admission::{Admission, HEADER_BYTES, Sender};
 use crate::codes;
 use crate::header::{Header, HeaderWriter};
 use crate::id::{LinkId, MethodId, NodeId, StreamId, Tag};
+use crate::identity::Token;
 use crate::limits::{Limits, LimitsError};
 use crate::link::{LinkConfig, LinkDue, Links, Way};
 use crate::machine::{Events, Full, Io, Machine};
@@ -46,7 +47,7 @@ pub struct EngineConfig {
     pub anonymous: bool,
     /// Shown to every peer that is called and asked of every caller, raw in `authorization`, as redhac
     /// does; nobody is asked if absent. 1 to 512 bytes of visible ASCII.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// Whether a caller that says it is a node must show a certificate that names its host. Needs a
     /// transport that asks for certificates.
     pub certified: bool,

@@ -1,5 +1,7 @@
 //! Who our own nodes say they are, in the metadata of every stream. Old peers ignore it.
 
+use alloc::string::String;
+
 use subtle::ConstantTimeEq;
 
 use crate::codes;
@@ -35,6 +37,30 @@ pub const OWNER: &str = "trefoil-owner";
 
 /// Metadata key: the token of the cluster, raw, where one is configured. redhac's own key.
 pub const AUTHORIZATION: &str = "authorization";
+
+/// A token: what a caller shows. It is not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes the text of a token.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever must send it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
 
 /// Longest token.
 const TOKEN_BYTES_MAX: usize = 512;
@@ -336,6 +362,7 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_or_not() {
+        assert_eq!(alloc::format!("{:?}", Token::new("secret")), "Token(..)");
         let mut buf = [0; 64];
         let mut w = HeaderWriter::new(&mut buf);
         w.push(AUTHORIZATION, b"secret").unwrap();

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use trefoil_runtime::clock;
 use trefoil_tls::{Authority, Issued};
 
 use crate::cli::Certs;
@@ -22,6 +23,14 @@ const OPERATOR: &str = "operator";
 /// # Errors
 /// A file cannot be written, or the authority's cannot be used.
 pub fn run(args: &Certs) -> Result<()> {
+    let mut names: Vec<&str> = vec![OPERATOR];
+    for hosts in &args.hosts {
+        let first = hosts.split(',').next().unwrap_or_default().trim();
+        if names.contains(&first) {
+            bail!("TF-N12: there would be two certificates in the directory {first}");
+        }
+        names.push(first);
+    }
     let authority = authority(&args.dir)?;
     let valid = Duration::from_secs(u64::from(args.days) * 86_400);
     for hosts in &args.hosts {
@@ -62,15 +71,29 @@ pub fn of_this_machine(dir: &Path) -> Result<()> {
 fn authority(dir: &Path) -> Result<Authority> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let (cert, key) = (dir.join(AUTHORITY), dir.join(AUTHORITY_KEY));
-    if key.exists() {
-        let read = |path: &Path| {
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        return Ok(Authority::from_pem(&read(&cert)?, &read(&key)?)?);
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    match (cert.exists(), key.exists()) {
+        (true, true) => return Ok(Authority::from_pem(&read(&cert)?, &read(&key)?)?),
+        (false, false) => {}
+        // Another authority in its place would part those that trust this one from all that are new.
+        (there, _) => {
+            let (there, missing) = if there { (&cert, &key) } else { (&key, &cert) };
+            bail!(
+                "TF-N12: {} is there and {} is not: put it back, or begin in another directory",
+                there.display(),
+                missing.display()
+            );
+        }
     }
-    let authority = Authority::new("trefoil development authority")?;
-    put(&cert, &authority.cert_pem(), false)?;
+    let name = format!(
+        "trefoil development authority {:08x}",
+        clock::entropy()? as u32
+    );
+    let authority = Authority::new(&name)?;
     put(&key, &authority.key_pem(), true)?;
+    put(&cert, &authority.cert_pem(), false)?;
     Ok(authority)
 }
 
@@ -85,15 +108,22 @@ fn write(dir: &Path, authority: &Authority, issued: &Issued) -> Result<()> {
 fn put(path: &Path, text: &str, secret: bool) -> Result<()> {
     let beside = path.with_extension("new");
     let written = || -> std::io::Result<()> {
+        // What an earlier try left is not written to: it may be anybody's to read.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         if secret {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
         #[cfg(not(unix))]
         let _ = secret;
-        std::io::Write::write_all(&mut options.open(&beside)?, text.as_bytes())?;
+        let mut file = options.open(&beside)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
         fs::rename(&beside, path)
     };
     written().with_context(|| format!("cannot write {}", path.display()))

@@ -15,6 +15,7 @@
 //! | `TF-N09` | the directory given to `demo` is not empty |
 //! | `TF-N10` | `--log` is no filter |
 //! | `TF-N11` | the token cannot be read |
+//! | `TF-N12` | certificates cannot be made there |
 //!
 //! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
 //! `TF-C` and `TF-R` from the machines.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_lite::future;
 use trefoil_runtime::{
-    ClientOptions, NodeOptions, Platform, Security, StartError, Tls, TransportKind, task,
+    ClientOptions, NodeOptions, Platform, Security, StartError, Tls, Token, TransportKind, task,
 };
 use trefoil_tls::{ClientAuth, TlsFiles};
 
@@ -24,7 +24,7 @@ pub struct Reach {
     pub transport: Option<TransportKind>,
     pub accepts_both: bool,
     pub security: Security,
-    pub token: Option<String>,
+    pub token: Option<Token>,
 }
 
 const fn kind(transport: Transport) -> TransportKind {
@@ -48,10 +48,10 @@ pub fn certificates(dir: &Path) -> Result<Tls> {
 }
 
 /// The first line of a file.
-fn token(path: &Path) -> Result<String> {
+fn token(path: &Path) -> Result<Token> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("TF-N11: cannot read the token in {}", path.display()))?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    Ok(Token::new(text.lines().next().unwrap_or_default().trim()))
 }
 
 impl Reach {

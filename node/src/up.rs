@@ -31,12 +31,18 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
         .with_context(|| format!("cannot open the store in {}", args.data.display()))?;
     let mut reach = Reach::new(way)?;
     reach.accepts_both |= args.accept_both;
-    let mut hint = String::new();
+    let mut hint = way
+        .certs
+        .as_ref()
+        .map_or_else(String::new, |dir| format!(" --certs {}", dir.display()));
     if reach.needs_certificates() && reach.security.tls().is_none() {
         let dir = args.data.join("certs");
         certs::of_this_machine(&dir)?;
         reach.security = Security::Tls(certificates(&dir)?);
         hint = format!(" --certs {}", dir.display());
+    }
+    if let Some(file) = &way.token_file {
+        hint = format!("{hint} --token-file {}", file.display());
     }
     if let Some(transport) = reach.transport {
         hint = format!(" --transport {}{hint}", transport.as_str());

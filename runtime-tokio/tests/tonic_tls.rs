@@ -27,12 +27,12 @@ mod subject {
     pub(crate) fn node(options: &mut NodeOptions) {
         options.transport = Some(TransportKind::Tonic);
         options.security = security();
-        options.token = TOKEN.map(str::to_owned);
+        options.token = TOKEN.map(crate::runtime::Token::new);
     }
 
     pub(crate) fn client(options: &mut ClientOptions) {
         options.transport = Some(TransportKind::Tonic);
         options.security = security();
-        options.token = TOKEN.map(str::to_owned);
+        options.token = TOKEN.map(crate::runtime::Token::new);
     }
 }

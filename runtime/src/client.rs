@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::{Driver, Runtime};
 use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::id::MethodId;
+use trefoil_core::identity::Token;
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
 use trefoil_core::machine::{Events, Full};
@@ -40,7 +41,7 @@ pub struct ClientOptions {
     /// How strangers are kept out.
     pub security: Security,
     /// Shown to every node that is called.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// How connections of gRPC behave.
     #[cfg(feature = "tonic")]
     pub grpc: trefoil_transport_tonic::GrpcOptions,

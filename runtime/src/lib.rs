@@ -18,6 +18,7 @@
 //! | `TF-U05` | the program was built without a feature that is asked for |
 //! | `TF-U06` | listening beyond this machine without certificates, and plaintext was not asked for |
 //! | `TF-U07` | QUIC without certificates |
+//! | `TF-U08` | a certificate that does not name the node |
 //!
 //! Errors of calls begin with the codes of [`trefoil_core::codes`].
 
@@ -58,6 +59,7 @@ pub use published::{Member, MemberState, Mismatch, View};
 pub use reply::{Applied, Got};
 pub use security::{Security, Tls};
 pub use start::StartError;
+pub use trefoil_core::identity::Token;
 #[cfg(feature = "tls")]
 pub use trefoil_tls as tls;
 #[cfg(feature = "quic")]

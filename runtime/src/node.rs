@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::Driver;
 use trefoil_core::engine::{Engine, EngineConfig};
+use trefoil_core::identity::Token;
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
 use trefoil_core::ring::actor::ActorKind;
@@ -75,7 +76,7 @@ pub struct NodeOptions {
     /// How strangers are kept out.
     pub security: Security,
     /// Shown to every peer that is called, and asked of every caller; nobody is asked if absent.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// How connections of gRPC behave.
     #[cfg(feature = "tonic")]
     pub grpc: GrpcOptions,
@@ -147,6 +148,7 @@ impl NodeOptions {
         membership.incarnation = self.incarnation;
         membership.seeds = self.join.clone();
         membership.seed = seed;
+        membership.believes_strangers &= !self.security.is_certified();
         let mut directory = self.directory.clone();
         directory.host = self.host.clone();
         directory.reply_bytes_max = self.limits.frame_bytes_max;
@@ -223,6 +225,7 @@ impl<P: Platform> Node<P> {
         S::Buf: Send,
     {
         options.check()?;
+        options.security.check_name(&options.host)?;
         let platform = P::here();
         let drain_timeout = options.drain_timeout;
         let (transport, door) = P::Carrier::serve(&platform, &options).await?;

@@ -8,6 +8,8 @@ pub use trefoil_tls::Tls;
 #[derive(Clone, Debug)]
 pub enum Tls {}
 
+use crate::start::StartError;
+
 /// How a node or a client keeps strangers out.
 #[derive(Clone, Debug, Default)]
 pub enum Security {
@@ -28,6 +30,22 @@ impl Security {
             Self::Loopback | Self::Plaintext => None,
             Self::Tls(tls) => Some(tls),
         }
+    }
+
+    /// Fails if there is a certificate, and it does not name the node.
+    pub(crate) fn check_name(&self, host: &str) -> Result<(), StartError> {
+        #[cfg(feature = "tls")]
+        if let Some(names) = self
+            .tls()
+            .filter(|_| self.is_certified())
+            .and_then(Tls::names)
+            && !trefoil_core::identity::names_host(names.as_bytes(), host)
+        {
+            return Err(StartError::NotNamed(host.to_owned()));
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = host;
+        Ok(())
     }
 
     /// Whether a caller that says it is a node must show a certificate that names it.

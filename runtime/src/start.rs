@@ -39,6 +39,11 @@ pub enum StartError {
     /// QUIC without certificates.
     #[error("TF-U07: QUIC is always secure, and there are no certificates: give some")]
     NoCertificates,
+    /// The certificate does not name the node.
+    #[error(
+        "TF-U08: the certificate does not name the host of {0}: every peer would refuse it; have it issued for that name"
+    )]
+    NotNamed(String),
     /// A setting of gRPC does not hold.
     #[cfg(feature = "tonic")]
     #[error(transparent)]

@@ -49,6 +49,7 @@ struct State {
     templates: Templates,
     reset_key: Option<[u8; 32]>,
     expires: Option<SystemTime>,
+    names: Option<String>,
     warnings: Vec<String>,
     /// Programs know one or two protocols: a list is the fastest map.
     protocols: ArcSwap<Vec<Protocol>>,
@@ -140,6 +141,12 @@ impl Tls {
         self.inner.state.load().templates.server.is_some()
     }
 
+    /// The names of this side's own certificate, as [`names`](crate::names) lists them.
+    #[must_use]
+    pub fn names(&self) -> Option<String> {
+        self.inner.state.load().names.clone()
+    }
+
     /// When the first certificate of this side's chain expires.
     pub fn expires(&self) -> Option<SystemTime> {
         self.inner.state.load().expires
@@ -199,6 +206,10 @@ impl State {
             templates: Templates::new(&material, auth, provider)?,
             reset_key: material.identity.as_ref().map(|own| own.reset_key),
             expires: material.identity.as_ref().map(|own| own.expires),
+            names: material.identity.as_ref().and_then(|own| {
+                let first = own.certified.cert.first()?;
+                crate::names(first).ok()
+            }),
             warnings: material.warnings,
             protocols: ArcSwap::default(),
         })

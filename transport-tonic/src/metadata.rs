@@ -77,7 +77,9 @@ pub(crate) fn map(header: Header<'_>) -> HeaderMap {
         } else {
             HeaderValue::from_bytes(value)
         };
-        if let Ok(value) = value {
+        if let Ok(mut value) = value {
+            // HPACK then keeps it out of its tables.
+            value.set_sensitive(name == http::header::AUTHORIZATION);
             map.append(name, value);
         }
     }

@@ -26,6 +26,8 @@ pub struct GrpcOptions {
     /// A dial that has not succeeded by then is lost; a connection that was accepted and is not ready by
     /// then is closed.
     pub connect_timeout: Duration,
+    /// Connections served at once, those included that are not ready yet. More are closed as they come.
+    pub connections_max: u32,
     /// Whether connections that anybody on the way can read and change may be made to other machines.
     pub plaintext: bool,
 }
@@ -40,6 +42,7 @@ impl Default for GrpcOptions {
             header_bytes_max: 16 << 10,
             send_buffer_bytes: 256 << 10,
             connect_timeout: Duration::from_secs(5),
+            connections_max: 8_192,
             plaintext: false,
         }
     }
@@ -72,6 +75,12 @@ impl GrpcOptions {
                 self.http_frame_bytes_max,
                 16_384,
                 (1 << 24) - 1,
+            ),
+            (
+                "connections_max",
+                self.connections_max,
+                1,
+                u64::from(u32::MAX),
             ),
             ("header_bytes_max", self.header_bytes_max, 4_096, 1 << 20),
             ("send_buffer_bytes", self.send_buffer_bytes, 16_384, 1 << 30),

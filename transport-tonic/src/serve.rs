@@ -164,6 +164,8 @@ impl<R: Runtime> Server<R> {
             };
             match accepted {
                 None => return,
+                // With more than that, those that are served already could not be served.
+                Some(Ok(_)) if self.connections() > self.options.connections_max as usize => {}
                 Some(Ok(handshake)) => {
                     let server = self.clone();
                     self.runtime

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::header::{Header, HeaderWriter};
 use trefoil_core::id::{CallId, MethodId, NodeId, StreamId, Tag};
-use trefoil_core::identity::Identity;
+use trefoil_core::identity::{Identity, Token};
 use trefoil_core::limits::Limits;
 use trefoil_core::link::{LinkConfig, Links};
 use trefoil_core::machine::{Events, Full, Io, Machine};
@@ -407,7 +407,7 @@ fn a_client_that_says_nothing_is_nobody() {
 #[test]
 fn a_token_is_asked_of_everybody_and_never_told() {
     let with = |node, token: Option<&str>| EngineConfig {
-        token: token.map(Into::into),
+        token: token.map(Token::new),
         ..config(node, "c")
     };
     let speaks = ["header b", "frame hi", "ended Ok Peer"];

@@ -89,6 +89,11 @@ pub(super) async fn serve<P: TonicPlatform>(
     options: &NodeOptions,
 ) -> Result<(Grpc<P::Net>, TonicDoor<P>), StartError> {
     let tls = options.security.tls();
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        // A server without a certificate would refuse everybody, one by one.
+        tls.server_config(b"h2")?;
+    }
     let net = platform.net(options.source, tls)?;
     let address = options.listens_on();
     let (listener, address) = platform

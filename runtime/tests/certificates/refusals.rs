@@ -8,7 +8,8 @@ use super::{AUTHORITY, certificate, security, shown};
 use crate::nodes::{Cluster, Sums, add, calling, free_host, named, soon, store, sum_after};
 use crate::runtime::tls::{Authority, ClientAuth, Tls, TlsFiles, TlsPem};
 use crate::runtime::{
-    CallError, CallOptions, Client, Node, NodeOptions, Remedy, Security, StartError, run, sleep,
+    CallError, CallOptions, Client, Node, NodeOptions, Remedy, Security, StartError, Token, run,
+    sleep,
 };
 
 async fn start(options: NodeOptions) -> Result<Node, StartError> {
@@ -20,7 +21,7 @@ async fn start(options: NodeOptions) -> Result<Node, StartError> {
 async fn heard(host: &str, security: Security, token: Option<&str>) -> Result<u64, CallError> {
     let mut options = calling([host]);
     options.security = security;
-    options.token = token.map(str::to_owned);
+    options.token = token.map(Token::new);
     let client = Client::start(options).unwrap();
     let options = CallOptions {
         timeout: Duration::from_secs(3),
@@ -145,7 +146,7 @@ fn a_node_that_its_certificate_does_not_name_joins_nobody() {
 fn a_caller_without_the_token_is_told_so() {
     run(async {
         let mut options = named(free_host(), "tests");
-        options.token = Some("the right one".replace(' ', "-"));
+        options.token = Some(Token::new("the-right-one"));
         let host = options.host.clone();
         let node = start(options).await.unwrap();
         for token in [None, Some("a-wrong-one")] {
@@ -158,7 +159,7 @@ fn a_caller_without_the_token_is_told_so() {
         assert_eq!(heard(&host, security(), Some("the-right-one")).await, Ok(1));
         node.kill().await;
         let mut options = named(free_host(), "tests");
-        options.token = Some("two words".to_owned());
+        options.token = Some(Token::new("two words"));
         let error = start(options).await.unwrap_err().to_string();
         assert!(error.starts_with("TF-U01"), "{error}");
     });

@@ -84,7 +84,7 @@ impl Membership {
                 self.remove(slot, DownReason::Closed, self.returns(slot), lent);
             }
             // Nobody vouches for such news: the host is believed if it says otherwise.
-            Phase::Live(_) if !call.named => {
+            Phase::Live(_) if !call.named && self.config.believes_strangers => {
                 self.remove(slot, DownReason::Closed, Returns::ByAnswer, lent);
             }
             Phase::Live(check) => {

@@ -64,6 +64,10 @@ pub struct MembershipConfig {
     /// Whether a host that refuses the connection is removed without the hold, once peers confirm.
     /// Right where a refusal means that the process is gone; wrong behind proxies and load balancers.
     pub refused_skips_hold: bool,
+    /// Whether a `Closing` of a caller that says nothing of itself drops the host at once, as peers that
+    /// know nothing of our metadata expect. Where nodes are known by certificates it need not be: then it
+    /// is verified first, as news from another would be.
+    pub believes_strangers: bool,
     /// What the smaller side of a partition does.
     pub partition: PartitionPolicy,
     /// How long a node whose seeds name itself waits for the others before it begins alone. Shorter
@@ -159,6 +163,7 @@ impl MembershipConfig {
             verifications_max: 64,
             errands_max: 64,
             refused_skips_hold: false,
+            believes_strangers: true,
             partition: PartitionPolicy::KeepMajority,
             bootstrap_after: Duration::from_secs(2),
             leave_timeout: Duration::from_secs(2),

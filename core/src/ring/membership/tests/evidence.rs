@@ -58,6 +58,15 @@ fn decision_8_closing_without_our_metadata_drops_at_once() {
 }
 
 #[test]
+fn a_stranger_is_not_believed_where_nodes_are_known_by_certificates() {
+    let mut world = World::with(|config| config.believes_strangers = false);
+    world.admit(&["x:1", "b:1"]);
+    world.closing(None, None, "x:1");
+    assert!(world.knows("x:1"));
+    assert_eq!(world.take("x:1", PING).len(), 1, "it is asked first");
+}
+
+#[test]
 fn decision_8_closing_of_a_host_by_itself_drops_at_once() {
     let mut world = World::members(&["b:1", "x:1"]);
     world.closing(Some(("x:1", 1)), None, "x:1");
