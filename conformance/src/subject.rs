@@ -25,8 +25,6 @@ pub enum Ask {
     Bounds,
     /// Messages above [`Limits::frame_bytes_max`] are not taken.
     FrameLimit,
-    /// That a caller went away is heard of before what it had sent has been read.
-    Overtaking,
     /// The case measures its process: it is run in one of its own. No subject lacks it.
     Alone,
 }

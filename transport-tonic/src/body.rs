@@ -1,7 +1,9 @@
 //! Bodies around tonic's: what a reset or a lost connection looks like is known here and nowhere
 //! above.
 
+use std::cell::Cell;
 use std::error::Error;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,12 +25,28 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub(crate) struct OutBody {
     inner: tonic::body::Body,
     pipe: Arc<Pipe>,
+    begun: bool,
 }
 
 impl OutBody {
     pub(crate) const fn new(inner: tonic::body::Body, pipe: Arc<Pipe>) -> Self {
-        Self { inner, pipe }
+        Self {
+            inner,
+            pipe,
+            begun: false,
+        }
     }
+}
+
+thread_local! {
+    /// The call whose body this thread has begun to send.
+    static BEGUN: Cell<Option<Arc<Pipe>>> = const { Cell::new(None) };
+}
+
+/// The call whose body has just been polled for the first time. Hyper does that before it spawns the
+/// task that sends the rest, in one poll of the connection.
+pub(crate) fn begun() -> Option<Arc<Pipe>> {
+    BEGUN.take()
 }
 
 impl Body for OutBody {
@@ -39,6 +57,9 @@ impl Body for OutBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            BEGUN.set(Some(Arc::clone(&self.pipe)));
+        }
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if self.pipe.is_reset() {
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
@@ -52,6 +73,42 @@ impl Body for OutBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+pin_project! {
+    /// The task that sends the body of a call. While it waits for the peer to read, it does not ask the
+    /// body and would not learn that the call was abandoned: then it is dropped, and the stream, which
+    /// nobody has any more, is reset.
+    pub(crate) struct Sending<F> {
+        #[pin]
+        task: Option<F>,
+        pipe: Arc<Pipe>,
+    }
+}
+
+impl<F> Sending<F> {
+    pub(crate) const fn new(task: F, pipe: Arc<Pipe>) -> Self {
+        Self {
+            task: Some(task),
+            pipe,
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Sending<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if let Some(task) = this.task.as_mut().as_pin_mut()
+            && task.poll(cx).is_pending()
+            && !this.pipe.watch_reset(cx)
+        {
+            return Poll::Pending;
+        }
+        this.task.set(None);
+        Poll::Ready(())
     }
 }
 

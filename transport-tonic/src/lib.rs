@@ -100,10 +100,6 @@
 //! that the peer has sent and nobody has read. A stream whose frames are not taken is not read, so
 //! that its sender stops; its part of the connection's window stays with it until it is read or ended.
 //!
-//! One thing hyper does not let us do: a stream abandoned after its answer began, while the peer reads
-//! none of what was sent on it, is reset only when the peer reads again or the connection ends. A
-//! deadline, which the peer keeps as well, bounds it.
-//!
 //! # Stable codes of errors
 #![doc = include_str!("codes.md")]
 #![forbid(unsafe_code)]

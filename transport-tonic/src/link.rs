@@ -16,7 +16,7 @@ use tonic::Status;
 use tower_service::Service;
 use trefoil_core::id::LinkId;
 
-use crate::body::{InBody, OutBody, distrust, failed};
+use crate::body::{InBody, OutBody, Sending, begun, distrust, failed};
 use crate::codec::RawCodec;
 use crate::error::{PLAINTEXT, untrusted};
 use crate::inbox::{Inbox, LinkNews, News};
@@ -192,7 +192,10 @@ impl<R> ConnectionExec<R> {
 impl<R: Runtime, F: Future<Output = ()> + Send + 'static> Executor<F> for ConnectionExec<R> {
     fn execute(&self, task: F) {
         if self.has_socket.swap(true, Ordering::SeqCst) {
-            self.runtime.spawn(task);
+            match begun() {
+                Some(pipe) => self.runtime.spawn(Sending::new(task, pipe)),
+                None => self.runtime.spawn(task),
+            }
         } else {
             let stop = Arc::clone(&self.stop);
             self.runtime.spawn(async move {

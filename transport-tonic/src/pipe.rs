@@ -99,6 +99,17 @@ impl Pipe {
         self.reset.load(Ordering::SeqCst)
     }
 
+    /// Whether the call was abandoned, with the task that sends kept to be woken when it is.
+    pub(crate) fn watch_reset(&self, cx: &Context<'_>) -> bool {
+        let mut state = lock(&self.state);
+        match &mut state.sender {
+            Some(known) => known.clone_from(cx.waker()),
+            unknown => *unknown = Some(cx.waker().clone()),
+        }
+        drop(state);
+        self.is_reset()
+    }
+
     pub(crate) fn note(&self, what: u8) {
         self.notes.fetch_or(what, Ordering::SeqCst);
     }

@@ -303,6 +303,27 @@ pub fn a_dial_that_was_hung_up_is_silent<S: Subject>() {
     world.rest();
 }
 
+/// What became of a dial before it was hung up is not told of the one after it.
+pub fn news_of_a_dial_that_was_hung_up_is_not_told<S: Subject>() {
+    let mut world = World::<S>::new();
+    let (address, nowhere) = (world.subject().address(), world.subject().nowhere());
+    for _ in 0..3 {
+        for (first, then) in [(&address, &nowhere), (&nowhere, &address)] {
+            world.dial_on(LINK, first, Class::Control);
+            world.sleep(At::Caller, true);
+            world.settle();
+            world.hang_up(LINK);
+            world.dial_on(LINK, then, Class::Control);
+            world.sleep(At::Caller, false);
+            let event = world.link_news(LINK);
+            assert_eq!(event == LinkEvent::Up, *then == address, "{event:?}");
+        }
+        world.expect_well(LINK);
+        world.hang_up(LINK);
+    }
+    world.rest();
+}
+
 /// Two links to one address have nothing to do with one another.
 pub fn two_links_to_one_address_are_independent<S: Subject>() {
     let mut world = World::<S>::new();
