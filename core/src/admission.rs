@@ -119,15 +119,17 @@ impl Admission {
         header: Header<'_>,
         names: Option<&[u8]>,
     ) -> Result<Sender, Status<'static>> {
+        let peer = Identity::from_header(header);
+        let is_named = peer.is_none_or(|peer| match names {
+            Some(names) => identity::names_host(names, peer.node),
+            None => !config.certified,
+        });
         let said = if !identity::shows_token(header, config.token.as_deref()) {
             Err((Code::Unauthenticated, codes::NO_TOKEN))
-        } else if (config.certified || names.is_some())
-            && let Some(node) = header.text(identity::NODE)
-            && !names.is_some_and(|names| identity::names_host(names, node))
-        {
+        } else if !is_named {
             Err((Code::Unauthenticated, codes::NOT_NAMED))
         } else {
-            said(config, book, header).map_err(|why| (Code::FailedPrecondition, why))
+            sender(config, book, peer).map_err(|why| (Code::FailedPrecondition, why))
         };
         said.map_err(|(code, why)| {
             self.mismatches += 1;
@@ -143,9 +145,9 @@ impl Admission {
         link: LinkId,
         header: Header<'_>,
     ) -> Result<(), &'static str> {
-        said(config, book, header).map(drop).inspect_err(|why| {
-            self.refused_by(link, why);
-        })
+        let peer = Identity::from_header(header);
+        let said = sender(config, book, peer).map(drop);
+        said.inspect_err(|why| self.refused_by(link, why))
     }
 
     /// A peer that was called and this node must not speak.
@@ -160,13 +162,13 @@ impl Admission {
     }
 }
 
-/// Who a header says its sender is, if it may be in one cluster with us.
-fn said(
+/// Who says so of itself, if it may be in one cluster with us.
+fn sender(
     config: &EngineConfig,
     book: &AddressBook,
-    header: Header<'_>,
+    peer: Option<Identity<'_>>,
 ) -> Result<Sender, &'static str> {
-    let Some(peer) = Identity::from_header(header) else {
+    let Some(peer) = peer else {
         return Ok(Sender::Nobody);
     };
     if let Err(mismatch) = identity(config).accepts(&peer) {

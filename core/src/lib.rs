@@ -93,6 +93,14 @@
 //! # }
 //! ```
 //!
+//! # Examples
+//!
+//! | `cargo run -p trefoil-core --example ...` | shows |
+//! |---|---|
+//! | `three_nodes` | three nodes in memory, under a clock that is a number; the owner of an actor is stopped |
+//! | `custom_transport` | a transport of your own, and an engine that is run by hand on each of two threads |
+//! | `custom_executor` | the driver under an executor of forty lines, called from another thread |
+//!
 //! # Features
 //!
 //! | feature | default | what it brings |

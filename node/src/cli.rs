@@ -12,9 +12,71 @@ pub struct Cli {
     #[arg(long, global = true, env = "TREFOIL_LOG", default_value = "warn")]
     pub log: String,
 
+    /// How nodes and clients run and reach each other.
+    #[command(flatten)]
+    pub way: Way,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How nodes and clients run and reach each other.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "How nodes reach each other")]
+pub struct Way {
+    /// By what nodes and clients call; gRPC if nothing is said.
+    #[arg(long, global = true, value_enum, env = "TREFOIL_TRANSPORT")]
+    pub transport: Option<Transport>,
+    /// The async runtime that everything runs on; tokio if nothing is said.
+    #[arg(long, global = true, value_enum, env = "TREFOIL_RUNTIME")]
+    pub runtime: Option<Runtime>,
+    /// A directory with ca.pem, cert.pem and key.pem, as `trefoil certs` writes it: TLS, with both sides
+    /// certified. The files are read again every half minute, and on SIGHUP.
+    #[arg(long, global = true, env = "TREFOIL_CERTS")]
+    pub certs: Option<PathBuf>,
+    /// A file whose first line is shown to every node that is called, and asked of every caller.
+    #[arg(long, global = true, env = "TREFOIL_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Speaks to other machines without TLS: anybody on the way can read and change everything.
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "certs",
+        env = "TREFOIL_PLAINTEXT"
+    )]
+    pub plaintext: bool,
+}
+
+/// What carries calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// gRPC over TCP.
+    Tonic,
+    /// QUIC over UDP, always with certificates.
+    Quic,
+}
+
+/// Async runtimes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// tokio.
+    #[default]
+    Tokio,
+    /// async-io, the engine of async-std and smol.
+    AsyncStd,
+}
+
+impl Runtime {
+    /// The word that is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::AsyncStd => "async-std",
+        }
+    }
 }
 
 /// The commands.
@@ -34,6 +96,22 @@ pub enum Command {
     CheckConfig(CheckConfig),
     /// The store of a data directory.
     Store(StoreArgs),
+    /// Certificates for nodes and operators, from an authority made for development.
+    Certs(Certs),
+}
+
+/// Arguments of `certs`.
+#[derive(Clone, Debug, Args)]
+pub struct Certs {
+    /// Where the authority is kept, and one directory for each certificate.
+    pub dir: PathBuf,
+    /// What nodes are called: a name or an address each, or several separated by commas for one
+    /// certificate. `operator` is made besides, for `--certs` of commands that call nodes.
+    #[arg(default_values_t = ["127.0.0.1,::1,localhost".to_owned()])]
+    pub hosts: Vec<String>,
+    /// For how many days they hold.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub days: u32,
 }
 
 /// Arguments of `demo`.
@@ -89,6 +167,9 @@ pub struct Up {
     /// Name of the cluster.
     #[arg(long, default_value = "local", env = "TREFOIL_CLUSTER")]
     pub cluster: String,
+    /// Is called by the other transport as well, at the same ports.
+    #[arg(long, env = "TREFOIL_ACCEPT_BOTH")]
+    pub accept_both: bool,
     /// Serves Prometheus metrics of all nodes here, such as `127.0.0.1:9464`.
     #[arg(long, env = "TREFOIL_METRICS")]
     pub metrics: Option<std::net::SocketAddr>,
@@ -115,6 +196,9 @@ pub struct Serve {
     /// Where the journals are kept.
     #[arg(long, env = "TREFOIL_DATA")]
     pub data: Option<PathBuf>,
+    /// Is called by the other transport as well, at the same port.
+    #[arg(long, env = "TREFOIL_ACCEPT_BOTH")]
+    pub accept_both: bool,
     /// Serves Prometheus metrics here.
     #[arg(long, env = "TREFOIL_METRICS")]
     pub metrics: Option<std::net::SocketAddr>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::cli::Serve;
+use crate::cli::{Serve, Transport};
 
 /// What a configuration file may say. Every field may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -24,6 +24,18 @@ pub struct File {
     pub data: Option<PathBuf>,
     /// Where to serve Prometheus metrics.
     pub metrics: Option<SocketAddr>,
+    /// `tonic` (default) or `quic`.
+    pub transport: Option<Transport>,
+    /// Whether it is called by the other transport as well.
+    #[serde(default)]
+    pub accept_both: bool,
+    /// A directory with ca.pem, cert.pem and key.pem.
+    pub certs: Option<PathBuf>,
+    /// A file whose first line is the token of the cluster.
+    pub token_file: Option<PathBuf>,
+    /// Whether it speaks to other machines without TLS.
+    #[serde(default)]
+    pub plaintext: bool,
     /// Failure detection.
     #[serde(default)]
     pub membership: Membership,
@@ -244,6 +256,7 @@ mod tests {
             join: Vec::new(),
             cluster: None,
             data: None,
+            accept_both: false,
             metrics: None,
         }
     }

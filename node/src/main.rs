@@ -14,6 +14,7 @@
 //! | `TF-N08` | the nodes of `up` did not find each other |
 //! | `TF-N09` | the directory given to `demo` is not empty |
 //! | `TF-N10` | `--log` is no filter |
+//! | `TF-N11` | the token cannot be read |
 //!
 //! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
 //! `TF-C` and `TF-R` from the machines.
@@ -21,10 +22,12 @@
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
 mod cart;
+mod certs;
 mod cli;
 mod config;
 mod demo;
 mod metrics;
+mod reach;
 mod serve;
 mod status;
 mod store;
@@ -37,7 +40,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
+use trefoil_runtime::Platform;
+use trefoil_runtime_async_std::AsyncStd;
+use trefoil_runtime_tokio::Tokio;
+
+use crate::cli::{Cli, Command, Runtime};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -70,21 +77,23 @@ fn start(cli: Cli) -> Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(cli.command))
+    match cli.way.runtime.unwrap_or_default() {
+        Runtime::Tokio => Tokio::run(run::<Tokio>(cli))?,
+        Runtime::AsyncStd => AsyncStd::run(run::<AsyncStd>(cli))?,
+    }
 }
 
-async fn run(command: Command) -> Result<ExitCode> {
-    match command {
-        Command::Demo(args) => return demo::run(args).await,
-        Command::Up(args) => up::run(args).await?,
-        Command::Serve(args) => serve::run(&args).await?,
-        Command::Status(args) => status::run(args).await?,
-        Command::Cart(args) => cart::run(args).await?,
-        Command::CheckConfig(args) => serve::check(&args)?,
+async fn run<P: Platform>(cli: Cli) -> Result<ExitCode> {
+    let way = &cli.way;
+    match cli.command {
+        Command::Demo(args) => return demo::run::<P>(args, way).await,
+        Command::Up(args) => up::run::<P>(args, way).await?,
+        Command::Serve(args) => serve::run::<P>(&args, way).await?,
+        Command::Status(args) => status::run::<P>(args, way).await?,
+        Command::Cart(args) => cart::run::<P>(args, way).await?,
+        Command::CheckConfig(args) => serve::check(&args, way)?,
         Command::Store(args) => return store::run(args),
+        Command::Certs(args) => certs::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

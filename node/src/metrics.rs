@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use trefoil_runtime_tokio::Handle;
+use trefoil_runtime::{Handle, Platform, task};
 
 /// How often values are read from the nodes.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -25,19 +25,19 @@ const GAUGES: &[&str] = &[
 ///
 /// # Errors
 /// The address cannot be used.
-pub fn serve(address: SocketAddr, nodes: Vec<Handle>) -> Result<()> {
+pub fn serve<P: Platform>(address: SocketAddr, nodes: Vec<Handle>) -> Result<()> {
     PrometheusBuilder::new()
         .with_http_listener(address)
         .install()
         .with_context(|| {
             format!("TF-N07: cannot serve metrics on {address}; is another program there?")
         })?;
-    tokio::spawn(async move {
+    P::here().spawn(async move {
         loop {
             for node in &nodes {
                 record(node).await;
             }
-            tokio::time::sleep(INTERVAL).await;
+            task::sleep::<P>(INTERVAL).await;
         }
     });
     Ok(())

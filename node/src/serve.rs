@@ -3,29 +3,32 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::task::JoinSet;
+use futures_lite::StreamExt;
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
-use trefoil_runtime_tokio::{Handle, Node, NodeOptions};
+use trefoil_runtime::{Handle, Node, NodeOptions, Platform, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
-use crate::cli::{CheckConfig, Serve};
+use crate::cli::{CheckConfig, Serve, Way};
 use crate::config::{Config, File, Partition};
+use crate::reach::Reach;
 use crate::{metrics, say, store};
 
 /// Runs a node until it is interrupted, or asked to leave.
 ///
 /// # Errors
 /// The configuration, the store or the address cannot be used.
-pub async fn run(args: &Serve) -> Result<()> {
+pub async fn run<P: Platform>(args: &Serve, way: &Way) -> Result<()> {
     let config = Config::from_args(args)?;
+    let reach = Reach::above(way, &config.file, args.accept_both)?.check()?;
+    reach.keep_fresh::<P>()?;
     let store = Store::open(&config.data, StoreOptions::default())
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
-    let mut options = options(&config);
+    let mut options = options(&config, &reach);
     options.incarnation = store.begin_incarnation(&config.host)?;
-    let node = Node::spawn(options, Carts, store.session(&config.host)).await?;
+    let node = Node::<P>::spawn(options, Carts, store.session(&config.host)).await?;
     if let Some(address) = config.metrics {
-        metrics::serve(address, vec![node.handle().clone()])?;
+        metrics::serve::<P>(address, vec![node.handle().clone()])?;
     }
     say(&format!(
         "{} listens on {} in cluster {}",
@@ -37,7 +40,7 @@ pub async fn run(args: &Serve) -> Result<()> {
     tokio::select! {
         heard = interrupted() => heard?,
         () = asked.left() => say("left, as it was asked to"),
-        why = store::stopped(&store) => {
+        why = store::stopped::<P>(&store) => {
             node.kill().await;
             return Err(why.into());
         }
@@ -55,13 +58,13 @@ pub async fn run(args: &Serve) -> Result<()> {
 ///
 /// # Errors
 /// Signals cannot be heard, or the wait was cut short.
-pub async fn shut_down(nodes: Vec<Node>) -> Result<()> {
-    let mut leaving = JoinSet::new();
-    for node in nodes {
-        leaving.spawn(node.shutdown());
-    }
+pub async fn shut_down<P: Platform>(nodes: Vec<Node<P>>) -> Result<()> {
+    let leaving: Vec<_> = nodes
+        .into_iter()
+        .map(|node| task::spawn::<P, _>(node.shutdown()))
+        .collect();
     tokio::select! {
-        _ = leaving.join_all() => Ok(()),
+        _ = futures_util::future::join_all(leaving) => Ok(()),
         heard = interrupted() => {
             heard?;
             anyhow::bail!("interrupted while leaving: what was acknowledged is in the journals")
@@ -73,7 +76,7 @@ pub async fn shut_down(nodes: Vec<Node>) -> Result<()> {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn check(args: &CheckConfig) -> Result<()> {
+pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
     let serve = Serve {
         config: Some(args.file.clone()),
         host: None,
@@ -81,16 +84,19 @@ pub fn check(args: &CheckConfig) -> Result<()> {
         join: Vec::new(),
         cluster: None,
         data: None,
+        accept_both: false,
         metrics: None,
     };
     let config = Config::from_args(&serve)?;
-    let options = options(&config);
+    let reach = Reach::above(way, &config.file, false)?.check()?;
+    let options = options(&config, &reach);
     options.check()?;
     say(&format!("host     {}", config.host));
     say(&format!("listen   {}", config.listen));
     say(&format!("cluster  {}", config.cluster));
     say(&format!("join     {}", config.join.join(", ")));
     say(&format!("data     {}", config.data.display()));
+    say(&format!("way      {}", reach.told()));
     say(&format!("hold     {:?}", options.membership.hold));
     say(&format!(
         "message  at most {} bytes",
@@ -120,10 +126,11 @@ async fn strangers(node: &Handle, join: &[String]) -> String {
 }
 
 /// The options a configuration amounts to.
-fn options(config: &Config) -> NodeOptions {
+fn options(config: &Config, reach: &Reach) -> NodeOptions {
     let mut options = NodeOptions::new(config.host.clone(), config.cluster.clone());
     options.listen = Some(config.listen.clone());
     options.join = config.join.clone();
+    reach.node(&mut options);
     apply(&config.file, &mut options);
     options
 }
@@ -161,16 +168,11 @@ fn apply(file: &File, options: &mut NodeOptions) {
 /// # Errors
 /// Signals cannot be heard.
 pub async fn interrupted() -> Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            heard = tokio::signal::ctrl_c() => heard?,
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
+    let ends = [
+        async_signal::Signal::Int,
+        #[cfg(unix)]
+        async_signal::Signal::Term,
+    ];
+    async_signal::Signals::new(ends)?.next().await;
     Ok(())
 }

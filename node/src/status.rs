@@ -8,18 +8,18 @@ use bytes::Bytes;
 use trefoil_core::method::admin;
 use trefoil_proto::admin::StatusReply;
 use trefoil_proto::wire::Decode;
-use trefoil_runtime_tokio::{CallOptions, Client};
+use trefoil_runtime::{CallOptions, Client, Platform, task};
 
 use crate::cart::{client, explain};
-use crate::cli::{At, StatusArgs};
+use crate::cli::{At, StatusArgs, Way};
 use crate::say;
 
 /// Asks, shows, and asks again if told to.
 ///
 /// # Errors
 /// The node cannot be reached.
-pub async fn run(args: StatusArgs) -> Result<()> {
-    let client = client(&args.at)?;
+pub async fn run<P: Platform>(args: StatusArgs, way: &Way) -> Result<()> {
+    let client = client::<P>(&args.at, way)?;
     loop {
         let shown = show(&client, &args).await;
         if !args.watch {
@@ -29,7 +29,7 @@ pub async fn run(args: StatusArgs) -> Result<()> {
         if let Err(error) = shown {
             complain(&error);
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        task::sleep::<P>(Duration::from_secs(1)).await;
     }
 }
 
@@ -39,7 +39,7 @@ fn complain(error: &anyhow::Error) {
     }
 }
 
-async fn show(client: &Client, args: &StatusArgs) -> Result<()> {
+async fn show<P: Platform>(client: &Client<P>, args: &StatusArgs) -> Result<()> {
     let bytes = ask(client, &args.at).await?;
     let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
     say(&if args.json {
@@ -50,7 +50,7 @@ async fn show(client: &Client, args: &StatusArgs) -> Result<()> {
     Ok(())
 }
 
-async fn ask(client: &Client, at: &At) -> Result<Bytes> {
+async fn ask<P: Platform>(client: &Client<P>, at: &At) -> Result<Bytes> {
     let options = CallOptions {
         timeout: Duration::from_secs(at.timeout),
         ..CallOptions::default()

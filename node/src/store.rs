@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use trefoil_runtime::{Platform, task};
 use trefoil_store::{Store, StoreError};
 
 use crate::cli::{StoreArgs, StoreCommand};
@@ -14,12 +15,12 @@ const GLANCE: Duration = Duration::from_millis(500);
 
 /// Waits until the store has stopped, which it does for good after a write that failed: a program that
 /// went on would answer errors for ever.
-pub async fn stopped(store: &Store) -> StoreError {
+pub async fn stopped<P: Platform>(store: &Store) -> StoreError {
     loop {
         if let Some(why) = store.failure() {
             return StoreError::Stopped(why);
         }
-        tokio::time::sleep(GLANCE).await;
+        task::sleep::<P>(GLANCE).await;
     }
 }
 

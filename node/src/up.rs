@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use trefoil_runtime_tokio::{Handle, Node, NodeOptions};
+use trefoil_runtime::{Handle, Node, NodeOptions, Platform, Security, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
-use crate::cli::Up;
-use crate::{metrics, say, serve, store};
+use crate::cli::{Up, Way};
+use crate::reach::{Reach, certificates};
+use crate::{certs, metrics, say, serve, store};
 
 /// Runs the cluster until it is interrupted.
 ///
 /// # Errors
 /// The store or an address cannot be used.
-pub async fn run(args: Up) -> Result<()> {
+pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
     let last = args.port.checked_add(args.nodes - 1);
     let Some(last) = last else {
         bail!(
@@ -28,30 +29,44 @@ pub async fn run(args: Up) -> Result<()> {
         .collect();
     let store = Store::open(&args.data, StoreOptions::default())
         .with_context(|| format!("cannot open the store in {}", args.data.display()))?;
+    let mut reach = Reach::new(way)?;
+    reach.accepts_both |= args.accept_both;
+    let mut hint = String::new();
+    if reach.needs_certificates() && reach.security.tls().is_none() {
+        let dir = args.data.join("certs");
+        certs::of_this_machine(&dir)?;
+        reach.security = Security::Tls(certificates(&dir)?);
+        hint = format!(" --certs {}", dir.display());
+    }
+    if let Some(transport) = reach.transport {
+        hint = format!(" --transport {}{hint}", transport.as_str());
+    }
+    reach.keep_fresh::<P>()?;
     let mut nodes = Vec::new();
     for host in &hosts {
         let mut options = NodeOptions::new(host.clone(), args.cluster.clone());
         options.join = hosts.clone();
+        reach.node(&mut options);
         options.incarnation = store.begin_incarnation(host)?;
-        nodes.push(Node::spawn(options, Carts, store.session(host)).await?);
+        nodes.push(Node::<P>::spawn(options, Carts, store.session(host)).await?);
     }
     let handles: Vec<Handle> = nodes.iter().map(|node| node.handle().clone()).collect();
     if let Some(address) = args.metrics {
-        metrics::serve(address, handles.clone())?;
+        metrics::serve::<P>(address, handles.clone())?;
     }
-    together(&handles, Duration::from_secs(20)).await?;
+    together::<P>(&handles, Duration::from_secs(20)).await?;
     say(&format!(
         "{} nodes are up: {}",
         hosts.len(),
         hosts.join(", ")
     ));
     say(&format!(
-        "try: trefoil status --at {0}   trefoil cart add 7 apple 2 --at {0}",
+        "try: trefoil status --at {0}{hint}   trefoil cart add 7 apple 2 --at {0}{hint}",
         hosts[0]
     ));
     tokio::select! {
         heard = serve::interrupted() => heard?,
-        why = store::stopped(&store) => {
+        why = store::stopped::<P>(&store) => {
             for node in nodes {
                 node.kill().await;
             }
@@ -66,7 +81,7 @@ pub async fn run(args: Up) -> Result<()> {
 ///
 /// # Errors
 /// They did not find each other in time.
-pub async fn together(nodes: &[Handle], within: Duration) -> Result<()> {
+pub async fn together<P: Platform>(nodes: &[Handle], within: Duration) -> Result<()> {
     let whole = async {
         for node in nodes {
             let mut watch = node.watch();
@@ -76,7 +91,7 @@ pub async fn together(nodes: &[Handle], within: Duration) -> Result<()> {
                 .await;
         }
     };
-    tokio::time::timeout(within, whole).await.with_context(|| {
+    task::timeout::<P, _>(within, whole).await.with_context(|| {
         format!(
             "TF-N08: {} nodes did not find each other within {within:?}",
             nodes.len()

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, Once};
@@ -21,22 +21,70 @@ const START: Duration = Duration::from_secs(40);
 /// Longest run of one of the scripts: several times what it takes.
 const RUN: Duration = Duration::from_secs(180);
 
-#[test]
-fn a_foreign_client_is_served() {
+/// On what the nodes of a test run, and how strangers are kept out.
+#[derive(Clone, Copy)]
+struct Way {
+    runtime: &'static str,
+    is_secure: bool,
+}
+
+const TOKIO: Way = Way {
+    runtime: "tokio",
+    is_secure: false,
+};
+const ASYNC_STD: Way = Way {
+    runtime: "async-std",
+    is_secure: false,
+};
+
+/// Where certificates are asked for, this token is, too.
+const TOKEN: &str = "s3cret";
+
+fn serves_a_foreign_client(way: Way) {
     let Some(python) = python() else { return };
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(way);
     let mut client = python.script("client.py");
     client.arg(cluster.hosts.join(","));
+    if way.runtime != "tokio" {
+        client.env("FOREIGN_REFLECTION", "none");
+    }
+    if way.is_secure {
+        client.env(
+            "FOREIGN_CERTS",
+            cluster.folder.path().join("certs/operator"),
+        );
+        client.env("FOREIGN_TOKEN", TOKEN);
+    }
     cluster.passes(client);
 }
 
 #[test]
+fn a_foreign_client_is_served() {
+    serves_a_foreign_client(TOKIO);
+}
+
+#[test]
+fn a_foreign_client_is_served_on_async_std() {
+    serves_a_foreign_client(ASYNC_STD);
+}
+
+#[test]
+fn a_foreign_client_with_a_certificate_and_a_token_is_served() {
+    for runtime in ["tokio", "async-std"] {
+        let is_secure = true;
+        serves_a_foreign_client(Way { runtime, is_secure });
+    }
+}
+
+#[test]
 fn a_peer_without_our_metadata_is_a_member() {
-    let Some(python) = python() else { return };
-    let cluster = Cluster::start();
-    let mut peer = python.script("legacy.py");
-    peer.arg(&cluster.spare).arg(cluster.hosts.join(","));
-    cluster.passes(peer);
+    for way in [TOKIO, ASYNC_STD] {
+        let Some(python) = python() else { return };
+        let cluster = Cluster::start(way);
+        let mut peer = python.script("legacy.py");
+        peer.arg(&cluster.spare).arg(cluster.hosts.join(","));
+        cluster.passes(peer);
+    }
 }
 
 /// An interpreter that has what the scripts import.
@@ -87,6 +135,7 @@ fn here(path: &str) -> PathBuf {
 
 /// `trefoil up`, until it is dropped.
 struct Cluster {
+    way: Way,
     hosts: Vec<String>,
     /// An address next to the hosts that nobody uses.
     spare: String,
@@ -95,16 +144,25 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start() -> Self {
+    fn start(way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let first = ports(NODES + 1);
+        if way.is_secure {
+            let mut certs = trefoil();
+            certs.arg("certs").arg(folder.path().join("certs"));
+            let (code, said) = Running::start(certs).unwrap().finish(START);
+            assert!(code.is_some_and(|code| code.success()), "{said}");
+            std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+        }
         let mut up = trefoil();
+        way.tell(&mut up, folder.path(), "127.0.0.1");
         up.args(["up", "--nodes", &NODES.to_string()])
             .args(["--port", &first.to_string()])
             .arg("--data")
             .arg(folder.path().join("data"));
         let address = |port| format!("127.0.0.1:{port}");
         let mut cluster = Self {
+            way,
             hosts: (first..first + NODES).map(address).collect(),
             spare: address(first + NODES),
             program: Running::start(up).unwrap(),
@@ -118,7 +176,7 @@ impl Cluster {
     fn wait(&mut self) {
         let end = Instant::now() + START;
         for host in self.hosts.clone() {
-            while !whole(&host) {
+            while !whole(self.way, self.folder.path(), &host) {
                 let output = self.program.output();
                 if let Some(code) = self.program.ended() {
                     panic!("the cluster ended, {code}:\n{output}");
@@ -150,9 +208,22 @@ impl Cluster {
     }
 }
 
+impl Way {
+    /// Tells the program, which shows the certificate of this name.
+    fn tell(self, program: &mut Command, folder: &Path, certificate: &str) {
+        program.args(["--runtime", self.runtime]);
+        if self.is_secure {
+            let certs = folder.join("certs").join(certificate);
+            program.arg("--certs").arg(certs);
+            program.arg("--token-file").arg(folder.join("token"));
+        }
+    }
+}
+
 /// Whether a host answers and sees the whole cluster.
-fn whole(host: &str) -> bool {
+fn whole(way: Way, folder: &Path, host: &str) -> bool {
     let mut ask = trefoil();
+    way.tell(&mut ask, folder, "operator");
     ask.args(["status", "--json", "--timeout", "2", "--at", host]);
     let (code, said) = Running::start(ask).unwrap().finish(START);
     if !code.is_some_and(|code| code.success()) {
@@ -171,6 +242,10 @@ fn trefoil() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
     command
         .env_remove("TREFOIL_METRICS")
+        .env_remove("TREFOIL_CERTS")
+        .env_remove("TREFOIL_TRANSPORT")
+        .env_remove("TREFOIL_RUNTIME")
+        .env_remove("TREFOIL_TOKEN_FILE")
         .env_remove("TREFOIL_CLUSTER");
     command
 }

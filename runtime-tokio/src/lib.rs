@@ -76,8 +76,12 @@ compile_error!(
 );
 
 #[cfg(feature = "tonic")]
+mod io;
+#[cfg(feature = "tonic")]
 mod net;
 mod platform;
+#[cfg(feature = "quic")]
+mod udp;
 
 pub use platform::{Tokio, TokioAlarm};
 pub use trefoil_runtime::*;
@@ -88,8 +92,12 @@ pub type Node = trefoil_runtime::Node<Tokio>;
 pub type Client = trefoil_runtime::Client<Tokio>;
 
 /// What carries streams in this build.
+#[cfg(all(feature = "tonic", feature = "quic"))]
+type Carried = Both;
 #[cfg(all(feature = "tonic", not(feature = "quic")))]
 type Carried = Tonic;
+#[cfg(all(feature = "quic", not(feature = "tonic")))]
+type Carried = Quic;
 
 /// The examples of the README are compiled, and those without a network are run.
 #[cfg(doctest)]

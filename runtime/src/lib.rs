@@ -39,6 +39,7 @@ mod reply;
 mod ring;
 mod security;
 mod start;
+pub mod task;
 
 pub use actors::ActorThreads;
 #[cfg(all(feature = "tonic", feature = "quic"))]

@@ -33,11 +33,12 @@ use crate::calls::Waiting;
 use crate::carrier::{Carrier, Door, TransportKind};
 use crate::clock;
 use crate::handle::Handle;
-use crate::platform::{Platform, timely};
+use crate::platform::Platform;
 use crate::published::Published;
 use crate::ring::NodeRuntime;
 use crate::security::Security;
 use crate::start::StartError;
+use crate::task::timeout;
 
 /// How a node is made.
 #[derive(Clone, Debug)]
@@ -135,7 +136,8 @@ impl NodeOptions {
     }
 
     /// Where it listens.
-    pub(crate) fn listens_on(&self) -> &str {
+    #[must_use]
+    pub fn listens_on(&self) -> &str {
         self.listen.as_deref().unwrap_or(&self.host)
     }
 
@@ -220,7 +222,7 @@ impl<P: Platform> Node<P> {
         S: Storage + Send + 'static,
         S::Buf: Send,
     {
-        options.limits.check()?;
+        options.check()?;
         let platform = P::here();
         let drain_timeout = options.drain_timeout;
         let (transport, door) = P::Carrier::serve(&platform, &options).await?;
@@ -310,7 +312,7 @@ impl<P: Platform> Node<P> {
     pub async fn shutdown(mut self) {
         self.door.clone().say_leaving().await;
         // A node that has stopped already has nothing to leave.
-        let _ = timely::<P, _>(self.drain_timeout, self.handle.leave()).await;
+        let _ = timeout::<P, _>(self.drain_timeout, self.handle.leave()).await;
         self.door.clone().drain(self.drain_timeout).await;
         self.stop().await;
     }
@@ -331,14 +333,15 @@ impl<P: Platform> Node<P> {
     }
 }
 
-type NodeDriver<P, K, S, T> = Driver<Ring, T, S, NodeRuntime<P, K>>;
+/// A driver that was not polled yet, and the handle of what it will run.
+type Built<P, K, S, T> = (Driver<Ring, T, S, NodeRuntime<P, K>>, Handle);
 
 fn build<P, K, S, T>(
     options: NodeOptions,
     kind: K,
     storage: S,
     transport: T,
-) -> Result<(NodeDriver<P, K, S, T>, Handle), StartError>
+) -> Result<Built<P, K, S, T>, StartError>
 where
     P: Platform,
     K: ActorKind + Clone + Send + 'static,

@@ -41,18 +41,3 @@ pub trait Platform: Clone + Send + Sync + Unpin + 'static {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 }
-
-/// Runs `task`, but not for longer than `limit`.
-pub(crate) async fn timely<P: Platform, T>(
-    limit: Duration,
-    task: impl Future<Output = T>,
-) -> Option<T> {
-    let mut task = std::pin::pin!(task);
-    let mut alarm = P::Alarm::default();
-    alarm.set(limit);
-    std::future::poll_fn(|cx| match task.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => alarm.poll(cx).map(|()| None),
-    })
-    .await
-}

@@ -53,6 +53,7 @@ pub enum StartError {
     Tls(#[from] trefoil_tls::TlsError),
 }
 
+#[cfg(any(feature = "tonic", feature = "quic"))]
 impl StartError {
     pub(crate) fn listen(address: &str, source: std::io::Error) -> Self {
         Self::Listen {

@@ -39,12 +39,14 @@
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!(
-    "trefoil-tls needs a library for its cryptography: enable its feature `ring` (the default) or `aws-lc-rs`"
+    "TLS needs its cryptography: enable the feature `ring` (the default) or `aws-lc-rs`, of this crate or of the one that brought it here"
 );
 
 mod clock;
 mod config;
 mod error;
+#[cfg(feature = "generate")]
+mod generate;
 mod material;
 mod name;
 mod provider;
@@ -52,6 +54,8 @@ mod source;
 mod tls;
 
 pub use error::TlsError;
+#[cfg(feature = "generate")]
+pub use generate::{Authority, Issued};
 pub use name::{names, server_name};
 pub use rustls;
 pub use source::{TlsFiles, TlsPem};

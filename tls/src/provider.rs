@@ -41,3 +41,19 @@ pub(crate) fn reset_key(secret: &[u8]) -> [u8; 32] {
         .extract_from_secret(Some(RESET_LABEL), secret);
     rustls::crypto::tls13::expand(&*expander, &[b"key"])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::reset_key;
+
+    #[test]
+    fn a_reset_key_is_the_same_with_every_library_and_release() {
+        // HKDF-SHA256, computed by another program.
+        let expected = "d36653078892fe50fc225ab0b1a8dfd0093ac411b6916ebe5038f614f19be33d";
+        let derived: String = reset_key(b"a private key")
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(derived, expected);
+    }
+}

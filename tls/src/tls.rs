@@ -129,6 +129,12 @@ impl Tls {
         self.inner.state.load().version
     }
 
+    /// What is asked of callers.
+    #[must_use]
+    pub fn client_auth(&self) -> ClientAuth {
+        self.inner.auth
+    }
+
     /// Whether this side has a certificate to show.
     pub fn has_identity(&self) -> bool {
         self.inner.state.load().templates.server.is_some()

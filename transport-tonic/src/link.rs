@@ -65,12 +65,7 @@ impl<R: Runtime> Dial<R> {
                     .await
                     .map_err(|_| News::Lost)
             }
-            Some(Err(error)) => Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => News::Refused,
-                io::ErrorKind::InvalidData => News::Untrusted(untrusted(&error).into()),
-                io::ErrorKind::PermissionDenied => News::Untrusted(PLAINTEXT.into()),
-                _ => News::Lost,
-            }),
+            Some(Err(error)) => Err(news(&error)),
             None => Err(News::Lost),
         };
         match connection {
@@ -127,7 +122,7 @@ impl<R: Runtime> Dial<R> {
             && !self.options.plaintext
             && !address.ip().to_canonical().is_loopback()
         {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, PLAINTEXT));
+            return Err(io::Error::other(Plaintext));
         }
         self.runtime.connect(address, &self.address).await
     }
@@ -152,6 +147,25 @@ impl<R: Runtime> Dial<R> {
             .keep_alive_timeout(self.silence_max / 3)
             .keep_alive_while_idle(true);
         builder
+    }
+}
+
+/// A connection that was not asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{PLAINTEXT}")]
+struct Plaintext;
+
+/// What an error of a dial means.
+fn news(error: &io::Error) -> News {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        News::Refused
+    } else if kind == io::ErrorKind::InvalidData {
+        News::Untrusted(untrusted(error).into())
+    } else if error.get_ref().is_some_and(|inner| inner.is::<Plaintext>()) {
+        News::Untrusted(PLAINTEXT.into())
+    } else {
+        News::Lost
     }
 }
 

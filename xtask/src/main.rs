@@ -1,6 +1,7 @@
-//! Developer commands of the workspace: `cargo xtask codegen [--check]`.
+//! Developer commands of the workspace: `cargo xtask codegen [--check]`, `cargo xtask features`.
 
 mod codegen;
+mod features;
 
 use std::error::Error;
 use std::path::Path;
@@ -26,6 +27,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Builds every combination of features, and sees those refused that cannot be.
+    Features,
 }
 
 fn main() -> Result<(), Failure> {
@@ -34,5 +37,6 @@ fn main() -> Result<(), Failure> {
         .ok_or("xtask is not inside a workspace")?;
     match Arguments::parse().command {
         Command::Codegen { check } => codegen::run(root, check),
+        Command::Features => features::run(root),
     }
 }

@@ -16,13 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-core", &["trefoil-proto"]),
     ("trefoil-store", &["trefoil-core"]),
     ("trefoil-tls", &[]),
+    ("trefoil-transport-quic", &["trefoil-core", "trefoil-tls"]),
     (
         "trefoil-transport-tonic",
         &["trefoil-core", "trefoil-proto"],
-    ),
-    (
-        "trefoil-transport-quic",
-        &["trefoil-core", "trefoil-proto", "trefoil-tls"],
     ),
     (
         "trefoil-runtime",

@@ -74,6 +74,7 @@ struct Node<K: ActorKind> {
     engine: Engine<Ring>,
     session: MemorySession,
     work: Work<K>,
+    stopped: bool,
 }
 
 /// Performs jobs as they are told of, and passes all else on.
@@ -137,11 +138,8 @@ impl<K: ActorKind> LocalRing<K> {
             let ring = Ring::new(config.clone()).map_err(LocalRingError::Ring)?;
             let (host, seed) = (&*config.membership.host, config.membership.seed);
             let engine = EngineConfig {
-                incarnation: config.membership.incarnation,
-                placement: ring.directory().placement().fingerprint(),
                 limits: limits.clone(),
-                seed,
-                ..EngineConfig::new(host, &config.cluster, config.actors.owner.0)
+                ..config.engine()
             };
             Ok(Node {
                 engine: Engine::new(engine, ring).map_err(LocalRingError::Limits)?,
@@ -152,6 +150,7 @@ impl<K: ActorKind> LocalRing<K> {
                     done: VecDeque::with_capacity(limits.streams_max as usize),
                     spare: Vec::with_capacity(limits.streams_max as usize),
                 },
+                stopped: false,
             })
         });
         Ok(Self {
@@ -178,6 +177,15 @@ impl<K: ActorKind> LocalRing<K> {
         self.nodes[node].engine.machine()
     }
 
+    /// Stops a node for good, as a host that hangs: it says nothing and answers nobody. The others find
+    /// out by its silence. What it journalled is there; its ring can still be looked at.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    pub fn stop(&mut self, node: usize) {
+        self.nodes[node].stopped = true;
+    }
+
     /// Lets `time` pass: every due time is met exactly. `heard` is told what the nodes tell, jobs
     /// excepted, which are done on the spot.
     pub fn run_for(&mut self, time: Duration, heard: &mut dyn FnMut(usize, RingEvent<'_>)) {
@@ -199,7 +207,7 @@ impl<K: ActorKind> LocalRing<K> {
     /// The ring's own reason; then nothing changed.
     ///
     /// # Panics
-    /// If there is no such node.
+    /// If there is no such node, or it was stopped.
     pub fn command(
         &mut self,
         node: usize,
@@ -212,7 +220,9 @@ impl<K: ActorKind> LocalRing<K> {
             engine,
             session,
             work,
+            stopped,
         } = &mut self.nodes[node];
+        assert!(!*stopped, "the node was stopped");
         engine.command(now, command, side, session, &mut Up { node, work, heard })?;
         self.rest(heard);
         Ok(())
@@ -225,7 +235,7 @@ impl<K: ActorKind> LocalRing<K> {
     /// What the call was answered with.
     ///
     /// # Panics
-    /// If there is no such node.
+    /// If there is no such node, or it was stopped.
     pub fn apply(&mut self, node: usize, request: &[u8]) -> Result<Vec<u8>, LocalCallError> {
         let deadline = self.now + PATIENCE;
         self.call(node, |call| ActorsCommand::Apply {
@@ -243,7 +253,7 @@ impl<K: ActorKind> LocalRing<K> {
     /// What the call was answered with.
     ///
     /// # Panics
-    /// If there is no such node.
+    /// If there is no such node, or it was stopped.
     pub fn get(&mut self, node: usize, request: &[u8]) -> Result<Vec<u8>, LocalCallError> {
         let deadline = self.now + PATIENCE;
         self.call(node, |call| ActorsCommand::Get {
@@ -283,8 +293,8 @@ impl<K: ActorKind> LocalRing<K> {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let dues = self.nodes.iter().map(|node| node.engine.poll_timeout());
-        dues.flatten().min()
+        let running = self.nodes.iter().filter(|node| !node.stopped);
+        running.filter_map(|node| node.engine.poll_timeout()).min()
     }
 
     fn tick(&mut self, at: usize, heard: &mut dyn FnMut(usize, RingEvent<'_>)) {
@@ -294,8 +304,9 @@ impl<K: ActorKind> LocalRing<K> {
             engine,
             session,
             work,
+            stopped,
         } = &mut self.nodes[at];
-        if engine.poll_timeout().is_some_and(|due| due <= now) {
+        if !*stopped && engine.poll_timeout().is_some_and(|due| due <= now) {
             let up = &mut Up {
                 node: at,
                 work,
@@ -327,8 +338,15 @@ impl<K: ActorKind> LocalRing<K> {
             engine,
             session,
             work,
+            stopped,
         } = &mut self.nodes[at];
         let cx = &mut Context::from_waker(Waker::noop());
+        if *stopped {
+            while let Poll::Ready(arrival) = side.poll(cx) {
+                arrival.spend(|spent| side.recycle(spent));
+            }
+            return false;
+        }
         let mut any = false;
         loop {
             let mut busy = false;

@@ -22,6 +22,7 @@ use super::membership::{
 use super::placement::hash::fmix64;
 use super::placement::{Placement, PlacementConfig, PlacementConfigError, Weight, xxh3_64};
 use crate::codes;
+use crate::engine::EngineConfig;
 use crate::id::{NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
 use crate::method::{admin, control_plane};
@@ -73,6 +74,18 @@ impl RingConfig {
             },
             placement: PlacementConfig::default(),
             weights: Vec::new(),
+        }
+    }
+
+    /// The engine's settings for this node: what both must agree on taken over, defaults for the rest.
+    /// The [`id`](crate::storage::Storage::id) of a store that has one is still to be put in.
+    #[must_use]
+    pub fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            incarnation: self.membership.incarnation,
+            placement: self.placement().fingerprint(),
+            seed: self.membership.seed,
+            ..EngineConfig::new(&self.membership.host, &self.cluster, self.actors.owner.0)
         }
     }
 

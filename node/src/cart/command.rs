@@ -6,39 +6,41 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_lite::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinSet;
-use trefoil_runtime_tokio::{Applied, CallError, CallOptions, Client, ClientOptions};
+use trefoil_runtime::{Applied, CallError, CallOptions, Client, ClientOptions, Platform};
 
 use super::actor::{Item, add_item, clear, items, remove_item};
-use crate::cli::{At, CartArgs, CartCommand};
+use crate::cli::{At, CartArgs, CartCommand, Way};
+use crate::reach::Reach;
 use crate::say;
 
 /// Does what was asked.
 ///
 /// # Errors
 /// What the cluster answered, or what is wrong with the input.
-pub async fn run(args: CartArgs) -> Result<()> {
+pub async fn run<P: Platform>(args: CartArgs, way: &Way) -> Result<()> {
     match args.command {
         CartCommand::Add {
             at,
             id,
             sku,
             quantity,
-        } => change(&at, id, add_item(&sku, quantity)).await,
+        } => change::<P>(&at, way, id, add_item(&sku, quantity)).await,
         CartCommand::Remove {
             at,
             id,
             sku,
             quantity,
-        } => change(&at, id, remove_item(&sku, quantity)).await,
-        CartCommand::Clear { at, id } => change(&at, id, clear()).await,
-        CartCommand::Show { at, id, json } => show(&at, id, json).await,
+        } => change::<P>(&at, way, id, remove_item(&sku, quantity)).await,
+        CartCommand::Clear { at, id } => change::<P>(&at, way, id, clear()).await,
+        CartCommand::Show { at, id, json } => show::<P>(&at, way, id, json).await,
         CartCommand::Load {
             at,
             file,
             in_flight,
-        } => load(&at, &file, in_flight as usize).await,
+        } => load::<P>(&at, way, &file, in_flight as usize).await,
     }
 }
 
@@ -46,8 +48,10 @@ pub async fn run(args: CartArgs) -> Result<()> {
 ///
 /// # Errors
 /// The system has no randomness, or no timers.
-pub fn client(at: &At) -> Result<Client> {
-    Ok(Client::start(ClientOptions::to(at.at.iter().cloned()))?)
+pub fn client<P: Platform>(at: &At, way: &Way) -> Result<Client<P>> {
+    let mut options = ClientOptions::to(at.at.iter().cloned());
+    Reach::new(way)?.check()?.client(&mut options);
+    Ok(Client::start(options)?)
 }
 
 fn options(at: &At) -> CallOptions {
@@ -64,13 +68,15 @@ pub fn explain(error: CallError, at: &At) -> anyhow::Error {
             "; is a node running at {}? (`trefoil up` starts three)",
             at.at.join(", ")
         ),
+        // What a node that asks for TLS does to those who speak none.
+        Some("TF-T06") => "; does the node ask for certificates (--certs)?".to_owned(),
         _ => String::new(),
     };
     anyhow::anyhow!("{error}{hint}")
 }
 
-async fn change(at: &At, id: u64, message: Item) -> Result<()> {
-    let applied = client(at)?
+async fn change<P: Platform>(at: &At, way: &Way, id: u64, message: Item) -> Result<()> {
+    let applied = client::<P>(at, way)?
         .apply_with(id, &[message.any()], options(at))
         .await
         .map_err(|e| explain(e, at))?;
@@ -90,8 +96,8 @@ fn rejection(applied: &Applied) -> Option<String> {
         .find_map(|result| result.error.map(str::to_owned))
 }
 
-async fn show(at: &At, id: u64, json: bool) -> Result<()> {
-    let got = match client(at)?.get_with(id, options(at)).await {
+async fn show<P: Platform>(at: &At, way: &Way, id: u64, json: bool) -> Result<()> {
+    let got = match client::<P>(at, way)?.get_with(id, options(at)).await {
         Err(error) if error.stable_code() == Some("TF-R04") => {
             bail!("{error}; `trefoil cart add {id} SKU QTY` makes it")
         }
@@ -168,7 +174,7 @@ fn parse(text: &str) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
+async fn load<P: Platform>(at: &At, way: &Way, file: &Path, in_flight: usize) -> Result<()> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
@@ -182,25 +188,25 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
     bar.set_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} lines, {per_sec}, {eta} left",
     )?);
-    let (client, options) = (client(at)?, options(at));
-    let mut running = JoinSet::new();
+    let (client, options) = (client::<P>(at, way)?, options(at));
+    let mut running = FuturesUnordered::new();
     let mut tally = Tally::default();
     for line in lines {
         if running.len() >= in_flight
-            && let Some(done) = running.join_next().await
+            && let Some(done) = running.next().await
         {
             bar.inc(1);
-            tally.count(done?);
+            tally.count(done);
         }
         if tally.in_a_row >= in_flight.max(GIVE_UP_MIN) {
             break;
         }
         let client = client.clone();
-        running.spawn(async move { (line.number, addition(&client, &line, options).await) });
+        running.push(async move { (line.number, addition(&client, &line, options).await) });
     }
-    while let Some(done) = running.join_next().await {
+    while let Some(done) = running.next().await {
         bar.inc(1);
-        tally.count(done?);
+        tally.count(done);
     }
     bar.finish_and_clear();
     tally.tell(bar.length().unwrap_or(0))
@@ -209,7 +215,11 @@ async fn load(at: &At, file: &Path, in_flight: usize) -> Result<()> {
 /// Failures in a row after which the rest of a file is not sent, unless more are in flight.
 const GIVE_UP_MIN: usize = 16;
 
-async fn addition(client: &Client, line: &Line, options: CallOptions) -> Result<(), String> {
+async fn addition<P: Platform>(
+    client: &Client<P>,
+    line: &Line,
+    options: CallOptions,
+) -> Result<(), String> {
     let message = add_item(&line.sku, line.quantity);
     match client.apply_with(line.id, &[message.any()], options).await {
         Ok(applied) => rejection(&applied).map_or(Ok(()), Err),

@@ -1,48 +1,48 @@
 //! The demo's cluster: three nodes, each with its own thread, runtime and listener, behind proxies.
 //! They share the store's public interface and nothing else.
 
-use std::net::TcpListener as StdListener;
+use std::net::{Ipv4Addr, TcpListener as StdListener, UdpSocket as StdSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use tokio::net::TcpListener;
+use anyhow::{Context, Result, bail};
+use tokio::net::{TcpListener, UdpSocket};
 use trefoil_core::ring::membership::PartitionPolicy;
-use trefoil_runtime_tokio::{Client, ClientOptions, Handle, Node, NodeOptions};
+use trefoil_runtime::{Client, ClientOptions, Handle, Node, NodeOptions, Platform};
 use trefoil_store::{Plant as StorePlant, Store, StoreOptions};
 
+use super::datagrams;
 use super::proxy::{self, BESIDE_MAJORITY, Network};
 use crate::cart::Carts;
 use crate::cli::Plant;
+use crate::reach::Reach;
 
 /// Nodes of the demo.
 pub const NODES: usize = 3;
 
 /// A running cluster.
-pub struct Cluster {
+pub struct Cluster<P: Platform> {
     pub network: Arc<Network>,
     pub hosts: Vec<String>,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<P>>,
+    reach: Reach,
     store: Store,
     plant: Option<Plant>,
 }
 
-impl Cluster {
+impl<P: Platform> Cluster<P> {
     /// Starts the proxies and the nodes.
     ///
     /// # Errors
     /// The store or a port cannot be used.
-    pub async fn start(data: &Path, plant: Option<Plant>) -> Result<Self> {
+    pub async fn start(data: &Path, plant: Option<Plant>, reach: Reach) -> Result<Self> {
         let network = Network::new(NODES);
-        let listeners: Vec<StdListener> = (0..NODES)
-            .map(|_| StdListener::bind("127.0.0.1:0"))
-            .collect::<std::io::Result<_>>()?;
-        let hosts = listeners
-            .iter()
-            .map(|l| Ok(l.local_addr()?.to_string()))
-            .collect::<std::io::Result<Vec<_>>>()?;
-        carry(Arc::clone(&network), listeners)?;
+        let fronts = (0..NODES)
+            .map(|_| Front::bind())
+            .collect::<Result<Vec<_>>>()?;
+        let hosts = fronts.iter().map(|front| front.host.clone()).collect();
+        carry(&network, fronts)?;
         let bug = plant.map(|plant| match plant {
             Plant::LostAppend => StorePlant::LostAppend,
             Plant::NoFence => StorePlant::NoFence,
@@ -57,6 +57,7 @@ impl Cluster {
             network,
             hosts,
             nodes: Vec::new(),
+            reach,
             store,
             plant,
         };
@@ -71,6 +72,7 @@ impl Cluster {
             options.join = self.hosts.clone();
             options.source = Some(proxy::source_of(index));
             options.incarnation = self.store.begin_incarnation(host)?;
+            self.reach.node(&mut options);
             if self.plant == Some(Plant::NoFence) {
                 // The cut node goes on believing, so that two owners do write.
                 options.membership.partition = PartitionPolicy::KeepBoth;
@@ -79,7 +81,7 @@ impl Cluster {
             self.network.set_target(index, node.address());
             self.nodes.push(node);
         }
-        crate::up::together(&self.handles(), Duration::from_secs(20)).await
+        crate::up::together::<P>(&self.handles(), Duration::from_secs(20)).await
     }
 
     /// Handles of all nodes, in order.
@@ -110,13 +112,14 @@ impl Cluster {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn client_beside_majority(&self, without: usize, ask_owners: bool) -> Result<Client> {
+    pub fn client_beside_majority(&self, without: usize, ask_owners: bool) -> Result<Client<P>> {
         let contacts = self
             .hosts
             .iter()
             .enumerate()
             .filter(|(index, _)| *index != without);
         let mut options = ClientOptions::to(contacts.map(|(_, host)| host.clone()));
+        self.reach.client(&mut options);
         options.source = Some(BESIDE_MAJORITY);
         options.calls.ask_owners = ask_owners;
         options.calls.attempt_timeout = Duration::from_secs(1);
@@ -128,27 +131,60 @@ impl Cluster {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn client_of(&self, index: usize) -> Result<Client> {
+    pub fn client_of(&self, index: usize) -> Result<Client<P>> {
         let mut options = ClientOptions::to([self.hosts[index].clone()]);
+        self.reach.client(&mut options);
         options.calls.ask_owners = false;
         options.calls.attempt_timeout = Duration::from_secs(1);
         Ok(Client::start(options)?)
     }
 }
 
-/// Runs the proxies on a thread of their own, until the process ends.
-fn carry(network: Arc<Network>, listeners: Vec<StdListener>) -> Result<()> {
+/// What stands before a node: the same port for connections and for datagrams.
+struct Front {
+    host: String,
+    connections: StdListener,
+    datagrams: StdSocket,
+}
+
+impl Front {
+    fn bind() -> Result<Self> {
+        for _ in 0..64 {
+            let connections = StdListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let address = connections.local_addr()?;
+            // The port may be taken for datagrams: then another.
+            if let Ok(datagrams) = StdSocket::bind(address) {
+                connections.set_nonblocking(true)?;
+                datagrams.set_nonblocking(true)?;
+                return Ok(Self {
+                    host: address.to_string(),
+                    connections,
+                    datagrams,
+                });
+            }
+        }
+        bail!("no port is free for connections and for datagrams")
+    }
+}
+
+/// Runs the proxies on a thread of their own, until the process ends. They are the network: they run on
+/// tokio, whatever the nodes run on.
+fn carry(network: &Arc<Network>, fronts: Vec<Front>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let network = Arc::clone(network);
     let run = move || {
         runtime.block_on(async move {
             let mut proxies = tokio::task::JoinSet::new();
-            for (index, listener) in listeners.into_iter().enumerate() {
-                let network = Arc::clone(&network);
+            for (index, front) in fronts.into_iter().enumerate() {
+                let of = Arc::clone(&network);
                 proxies.spawn(async move {
-                    listener.set_nonblocking(true)?;
-                    proxy::serve(network, index, TcpListener::from_std(listener)?).await
+                    proxy::serve(of, index, TcpListener::from_std(front.connections)?).await
+                });
+                let of = Arc::clone(&network);
+                proxies.spawn(async move {
+                    datagrams::serve(of, index, UdpSocket::from_std(front.datagrams)?).await
                 });
             }
             while let Some(ended) = proxies.join_next().await {

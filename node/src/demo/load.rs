@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use trefoil_core::rng::Rng;
-use trefoil_runtime_tokio::{CallError, CallOptions, Client};
+use trefoil_runtime::{CallError, CallOptions, Client, Platform, task};
 
 use super::ledger::Ledger;
 use super::report::Latency;
@@ -105,9 +105,9 @@ pub fn cart_of(rank: usize) -> u64 {
 }
 
 /// One caller, until it is told to stop. Nine of ten calls add, one reads.
-pub async fn call(
+pub async fn call<P: Platform>(
     course: Arc<Course>,
-    client: Client,
+    client: Client<P>,
     name: String,
     seed: u64,
     timeout: Duration,
@@ -151,7 +151,7 @@ pub async fn call(
                     books.ledger.doubt(cart, &name);
                 }
                 // A refusal comes back at once; a caller that is turned away does not hammer.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                task::sleep::<P>(Duration::from_millis(20)).await;
             }
         }
     }

@@ -2,6 +2,7 @@
 //! was right.
 
 mod cluster;
+mod datagrams;
 mod ledger;
 mod load;
 mod proxy;
@@ -17,17 +18,20 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures_lite::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::task::JoinSet;
 use trefoil_core::rng::Rng;
-use trefoil_runtime_tokio::{CallOptions, Client, Handle};
+use trefoil_runtime::{CallOptions, Client, Handle, Platform, Security, task};
+use trefoil_tls::{Authority, ClientAuth, Tls, TlsPem};
 
 use self::cluster::{Cluster, NODES};
 use self::ledger::{Ledger, Verdict};
 use self::load::{Books, Course, PHASES, Tally, cart_of};
 use self::report::{Check, Phase, Report};
 use crate::cart::items;
-use crate::cli::Demo;
+use crate::cli::{Demo, Way};
+use crate::reach::Reach;
 use crate::{say, serve};
 
 /// Most seconds until every id of the cut node is answered elsewhere, and until views are equal.
@@ -37,7 +41,7 @@ const HEAL_S: f64 = 15.0;
 ///
 /// # Errors
 /// It cannot be run at all.
-pub async fn run(args: Demo) -> Result<ExitCode> {
+pub async fn run<P: Platform>(args: Demo, way: &Way) -> Result<ExitCode> {
     let temporary =
         tempfile::tempdir().context("cannot make a temporary directory; give one with --data")?;
     let data = args
@@ -52,7 +56,7 @@ pub async fn run(args: Demo) -> Result<ExitCode> {
     }
     // Whoever is interrupted still tidies up.
     let report = tokio::select! {
-        report = play(&args, &data) => report?,
+        report = play::<P>(&args, way, &data) => report?,
         heard = serve::interrupted() => {
             heard?;
             bail!("interrupted: nothing was shown");
@@ -72,6 +76,21 @@ pub async fn run(args: Demo) -> Result<ExitCode> {
     })
 }
 
+/// How the nodes are reached; with certificates made for this run where QUIC asks for some.
+fn reach(way: &Way) -> Result<Reach> {
+    let mut reach = Reach::new(way)?;
+    if reach.needs_certificates() && reach.security.tls().is_none() {
+        let authority = Authority::new("demo")?;
+        let issued = authority.issue(&["127.0.0.1"], Duration::from_secs(86_400))?;
+        let pem = TlsPem {
+            ca: authority.cert_pem(),
+            identity: Some((issued.cert_pem, issued.key_pem)),
+        };
+        reach.security = Security::Tls(Tls::from_pem(pem, ClientAuth::Required)?);
+    }
+    Ok(reach)
+}
+
 /// What was seen of the nodes while the load ran.
 struct Seen {
     members: Vec<report::Sighting>,
@@ -83,11 +102,12 @@ struct Seen {
     rejoin_s: Option<f64>,
 }
 
-async fn play(args: &Demo, data: &Path) -> Result<Report> {
-    let mut cluster = Cluster::start(data, args.plant).await?;
+async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report> {
+    let reached = reach(way)?;
+    let mut cluster = Cluster::<P>::start(data, args.plant, reached.clone()).await?;
     let cut = (Rng::new(args.seed).below(NODES as u64)) as usize;
     let course = Course::new(args.ids as usize);
-    let mut callers = JoinSet::new();
+    let mut callers = FuturesUnordered::new();
     let shared = cluster.client_beside_majority(cut, true)?;
     let alone = cluster.client_of(cut)?;
     for caller in 0..args.callers {
@@ -104,12 +124,12 @@ async fn play(args: &Demo, data: &Path) -> Result<Report> {
             .wrapping_mul(1_000_003)
             .wrapping_add(u64::from(caller));
         let (course, name) = (Arc::clone(&course), format!("caller-{caller}"));
-        callers.spawn(async move {
+        callers.push(task::spawn::<P, _>(async move {
             (
                 on_cut_side,
                 load::call(course, client, name, seed, timeout).await,
             )
-        });
+        }));
     }
     let bar = progress(args);
     let began = Instant::now();
@@ -118,14 +138,14 @@ async fn play(args: &Demo, data: &Path) -> Result<Report> {
     bar.set_message("comparing the ledger with the carts");
     let (mut ledger, mut beside, mut on_cut) =
         (Ledger::default(), Phases::default(), Phases::default());
-    while let Some(done) = callers.join_next().await {
+    while let Some(done) = callers.next().await {
         let (
             on_cut_side,
             Books {
                 ledger: theirs,
                 phases,
             },
-        ) = done?;
+        ) = done.context("a caller panicked")?;
         ledger.merge(theirs);
         let tallies = if on_cut_side {
             &mut on_cut
@@ -146,6 +166,11 @@ async fn play(args: &Demo, data: &Path) -> Result<Report> {
     let checks = checks(&seen, &phases, &survivors, &restarted);
     Ok(Report {
         seed: args.seed,
+        way: format!(
+            "{} on {}",
+            reached.told(),
+            way.runtime.unwrap_or_default().as_str()
+        ),
         plant: args.plant.map(|plant| format!("{plant:?}")),
         durability: "every acknowledged change was written by fdatasync first".into(),
         members: seen.members,
@@ -175,16 +200,16 @@ fn progress(args: &Demo) -> ProgressBar {
 }
 
 /// Cuts, heals, and looks.
-async fn observe(
+async fn observe<P: Platform>(
     args: &Demo,
-    cluster: &Cluster,
+    cluster: &Cluster<P>,
     cut: usize,
     course: &Arc<Course>,
     began: Instant,
     bar: &ProgressBar,
 ) -> Result<Seen> {
     let handles = cluster.handles();
-    let lookout = watch::Lookout::start(&handles, began, Arc::clone(course), bar.clone());
+    let lookout = watch::Lookout::start::<P>(&handles, began, Arc::clone(course), bar.clone());
     let survivors: Vec<Handle> = handles
         .iter()
         .enumerate()
@@ -192,7 +217,7 @@ async fn observe(
         .map(|(_, handle)| handle.clone())
         .collect();
     let quarter = Duration::from_secs(args.seconds) / 4;
-    tokio::time::sleep_until((began + quarter).into()).await;
+    task::sleep_until::<P>(began + quarter).await;
 
     let before = owners(&survivors[0], args.ids);
     let mut table = vec![("before the cut".to_owned(), counts(&before))];
@@ -204,14 +229,12 @@ async fn observe(
     course.phase.store(1, Ordering::Relaxed);
     cluster.network.cut(cut);
     let cut_at = Instant::now();
-    let views = tokio::spawn(watch::equal_views(
-        survivors.clone(),
-        survivors.len(),
-        cut_at,
-    ));
+    let views = watch::equal_views::<P>(survivors.clone(), survivors.len(), cut_at);
+    // As long as the cut lasts: afterwards they are to be equal in another way.
+    let views = task::spawn::<P, _>(task::timeout::<P, _>(quarter * 2, views));
     let client = cluster.client_beside_majority(cut, true)?;
     let heal_ids_s = watch::first_answers(&client, &orphans, cut_at, quarter * 2).await;
-    tokio::time::sleep_until((cut_at + quarter * 2).into()).await;
+    task::sleep_until::<P>(cut_at + quarter * 2).await;
 
     let during = owners(&survivors[0], args.ids);
     table.push(("without the cut node".to_owned(), counts(&during)));
@@ -228,23 +251,20 @@ async fn observe(
     }
     course.phase.store(2, Ordering::Relaxed);
     cluster.network.heal();
-    let rejoin = watch::equal_views(handles.clone(), handles.len(), Instant::now());
-    let rejoin_s = tokio::time::timeout(Duration::from_secs(30), rejoin)
-        .await
-        .ok();
-    tokio::time::sleep_until((began + Duration::from_secs(args.seconds)).into()).await;
+    let rejoin = watch::equal_views::<P>(handles.clone(), handles.len(), Instant::now());
+    let rejoin_s = task::timeout::<P, _>(Duration::from_secs(30), rejoin).await;
+    task::sleep_until::<P>(began + Duration::from_secs(args.seconds)).await;
     table.push((
         "at the end".to_owned(),
         counts(&owners(&survivors[0], args.ids)),
     ));
-    views.abort();
     Ok(Seen {
         members: lookout.stop().await,
         owners: table,
         moved: (needed + strays, orphans.len() as u64),
         strays,
         heal_ids_s,
-        heal_views_s: views.await.ok(),
+        heal_views_s: views.await.flatten(),
         rejoin_s,
     })
 }
@@ -267,9 +287,9 @@ fn counts(owners: &BTreeMap<u64, String>) -> BTreeMap<String, u64> {
 }
 
 /// Reads every cart of the ledger over the wire.
-async fn compare(ledger: &Ledger, client: &Client) -> Result<Verdict> {
+async fn compare<P: Platform>(ledger: &Ledger, client: &Client<P>) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    let mut reading = JoinSet::new();
+    let mut reading = FuturesUnordered::new();
     let mut left = ledger.carts();
     loop {
         while reading.len() < 64
@@ -280,12 +300,12 @@ async fn compare(ledger: &Ledger, client: &Client) -> Result<Verdict> {
                 timeout: Duration::from_secs(20),
                 ..CallOptions::default()
             };
-            reading.spawn(async move { (cart, client.get_with(cart, options).await) });
+            reading.push(async move { (cart, client.get_with(cart, options).await) });
         }
-        let Some(done) = reading.join_next().await else {
+        let Some(done) = reading.next().await else {
             return Ok(verdict);
         };
-        let (cart, got) = done?;
+        let (cart, got) = done;
         let items = got
             .ok()
             .and_then(|got| items(got.view().grain))

@@ -24,15 +24,18 @@ pub const BESIDE_MAJORITY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
 
 /// Who dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+pub enum From {
+    /// A node.
     Node(usize),
+    /// A client that stands with the majority.
     Majority,
     /// A client that reaches every node, whatever is cut: the cut node's own.
     Anywhere,
 }
 
 impl From {
-    fn at(source: IpAddr) -> Self {
+    /// Who dials from this address.
+    pub fn at(source: IpAddr) -> Self {
         match source {
             IpAddr::V4(v4) if v4.octets()[..3] == [127, 0, 1] => {
                 Self::Node(usize::from(v4.octets()[3]) - 1)
@@ -69,7 +72,8 @@ impl Network {
         self.ports[index].store(address.port(), Ordering::SeqCst);
     }
 
-    fn target(&self, index: usize) -> SocketAddr {
+    /// Where node `index` listens.
+    pub fn target(&self, index: usize) -> SocketAddr {
         SocketAddr::new(
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             self.ports[index].load(Ordering::SeqCst),
@@ -88,7 +92,8 @@ impl Network {
         self.changes.send_modify(|n| *n += 1);
     }
 
-    fn swallows(&self, from: From, to: usize) -> bool {
+    /// Whether a cut lies between the two.
+    pub fn swallows(&self, from: From, to: usize) -> bool {
         let cut = self.cut.load(Ordering::SeqCst);
         match from {
             From::Node(from) => cut & (1 << from) != 0 || cut & (1 << to) != 0,

@@ -64,6 +64,8 @@ pub struct Check {
 pub struct Report {
     /// The seed it can be repeated with.
     pub seed: u64,
+    /// By what and on what the nodes ran.
+    pub way: String,
     /// The bug that was planted.
     pub plant: Option<String>,
     /// How appends were made durable.
@@ -206,7 +208,7 @@ impl Report {
             writeln!(f, "{mark} {} ({})", check.what, check.found)?;
         }
         let verdict = if self.passed() { "PASSED" } else { "FAILED" };
-        write!(f, "{verdict}, seed {}", self.seed)
+        write!(f, "{verdict}, seed {}, {}", self.seed, self.way)
     }
 
     /// The checks and the verdict alone.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_lite::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use indicatif::ProgressBar;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
-use trefoil_runtime_tokio::{CallOptions, Client, Handle};
+use trefoil_runtime::task::{self, Task};
+use trefoil_runtime::{CallOptions, Client, Handle, Platform};
 
 use super::load::{Course, PHASES};
 use super::report::Sighting;
@@ -18,15 +20,20 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Writes down every change of what a node counts, and moves the progress bar.
 pub struct Lookout {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Vec<Sighting>>,
+    task: Task<Vec<Sighting>>,
 }
 
 impl Lookout {
     /// Begins to look.
-    pub fn start(nodes: &[Handle], began: Instant, course: Arc<Course>, bar: ProgressBar) -> Self {
+    pub fn start<P: Platform>(
+        nodes: &[Handle],
+        began: Instant,
+        course: Arc<Course>,
+        bar: ProgressBar,
+    ) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let nodes = nodes.to_vec();
-        let task = tokio::spawn(async move {
+        let task = task::spawn::<P, _>(async move {
             let mut sightings: Vec<Sighting> = Vec::new();
             let mut last = vec![usize::MAX; nodes.len()];
             let (mut good, mut at) = (0, Instant::now());
@@ -53,7 +60,7 @@ impl Lookout {
                 }
                 tokio::select! {
                     _ = &mut stopped => return sightings,
-                    () = tokio::time::sleep(INTERVAL) => {}
+                    () = task::sleep::<P>(INTERVAL) => {}
                 }
             }
         });
@@ -69,7 +76,7 @@ impl Lookout {
 }
 
 /// Seconds from `since` until all of `nodes` count the same `members` alive.
-pub async fn equal_views(nodes: Vec<Handle>, members: usize, since: Instant) -> f64 {
+pub async fn equal_views<P: Platform>(nodes: Vec<Handle>, members: usize, since: Instant) -> f64 {
     loop {
         let views: Vec<BTreeSet<String>> = nodes
             .iter()
@@ -81,30 +88,30 @@ pub async fn equal_views(nodes: Vec<Handle>, members: usize, since: Instant) -> 
         {
             return since.elapsed().as_secs_f64();
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        task::sleep::<P>(Duration::from_millis(10)).await;
     }
 }
 
 /// Seconds from `since` until every one of `ids` has been answered once; `None` if one was not
 /// within `patience`.
-pub async fn first_answers(
-    client: &Client,
+pub async fn first_answers<P: Platform>(
+    client: &Client<P>,
     ids: &BTreeSet<u64>,
     since: Instant,
     patience: Duration,
 ) -> Option<f64> {
-    let mut asking = JoinSet::new();
+    let mut asking = FuturesUnordered::new();
     for id in ids.iter().copied() {
         let client = client.clone();
         let options = CallOptions {
             timeout: patience,
             ..CallOptions::default()
         };
-        asking.spawn(async move { client.get_with(id, options).await.is_ok() });
+        asking.push(async move { client.get_with(id, options).await.is_ok() });
     }
     let mut all = true;
-    while let Some(done) = asking.join_next().await {
-        all &= done.unwrap_or(false);
+    while let Some(answered) = asking.next().await {
+        all &= answered;
     }
     all.then(|| since.elapsed().as_secs_f64())
 }

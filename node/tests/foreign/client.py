@@ -3,12 +3,13 @@
 Usage: client.py HOST[,HOST...] control_plane.proto cart.proto
 """
 
+import os
 import sys
 import time
 
 import grpc
 
-from common import check, stubs, within
+from common import channel as open_channel, check, stubs, within
 
 hosts = sys.argv[1].split(",")
 messages, services = stubs(sys.argv[2:])
@@ -17,7 +18,7 @@ from google.protobuf import any_pb2  # noqa: E402
 
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 128 << 20)]
 PACKAGE = "/control_plane_messages.ControlPlane/"
-channels = [grpc.insecure_channel(host, options=OPTIONS) for host in hosts]
+channels = [open_channel(host, OPTIONS) for host in hosts]
 nodes = [services.ControlPlaneStub(channel) for channel in channels]
 node = nodes[0]
 
@@ -143,7 +144,7 @@ big.messages.add(type_url="x", value=b"\0" * (70 << 20))
 refused(lambda: node.Apply(big, timeout=30), grpc.StatusCode.RESOURCE_EXHAUSTED, "70 MiB")
 check(node.Ping(messages.Empty(), timeout=5).host == hosts[0], "and the node goes on")
 many = [packed(cart.AddItem(sku=f"{number:064}", quantity=1)) for number in range(1_024)]
-narrow = grpc.insecure_channel(hosts[0], options=[("grpc.max_receive_message_length", 4 << 10)])
+narrow = open_channel(hosts[0], [("grpc.max_receive_message_length", 4 << 10)])
 refused(
     lambda: services.ControlPlaneStub(narrow).Apply(messages.ApplyRequest(id=10, messages=many), timeout=10),
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -181,7 +182,30 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # noqa:
 health = health_pb2_grpc.HealthStub(channels[0]).Check(health_pb2.HealthCheckRequest(), timeout=5)
 check(health.status == health_pb2.HealthCheckResponse.SERVING, "health says SERVING")
 request = reflection_pb2.ServerReflectionRequest(list_services="")
-answer = next(reflection_pb2_grpc.ServerReflectionStub(channels[0]).ServerReflectionInfo(iter([request]), timeout=5))
-listed = {service.name for service in answer.list_services_response.service}
-check("control_plane_messages.ControlPlane" in listed, "reflection lists the control plane")
+
+
+def reflected():
+    stub = reflection_pb2_grpc.ServerReflectionStub(channels[0])
+    return next(stub.ServerReflectionInfo(iter([request]), timeout=5))
+
+
+if os.environ.get("FOREIGN_REFLECTION") == "none":
+    refused(reflected, grpc.StatusCode.UNIMPLEMENTED, "reflection is offered on tokio only")
+else:
+    listed = {service.name for service in reflected().list_services_response.service}
+    check("control_plane_messages.ControlPlane" in listed, "reflection lists the control plane")
+
+# 12. Where a token is asked for, nobody is served without it.
+if token := os.environ.pop("FOREIGN_TOKEN", None):
+    for wrong in [None, token + "x"]:
+        os.environ["FOREIGN_TOKEN"] = wrong or ""
+        stranger = services.ControlPlaneStub(open_channel(hosts[0], OPTIONS))
+        call = lambda: stranger.Ping(messages.Empty(), timeout=5)  # noqa: E731
+        said = refused(call, grpc.StatusCode.UNAUTHENTICATED, "a caller without the token")
+        check(said.startswith("TF-C15"), "and it is told why")
+
+# 13. Where certificates are asked for, a caller without one is not served.
+if os.environ.pop("FOREIGN_CERTS", None):
+    bare = services.ControlPlaneStub(open_channel(hosts[0], OPTIONS))
+    refused(lambda: bare.Ping(messages.Empty(), timeout=5), grpc.StatusCode.UNAVAILABLE, "a caller without TLS")
 print("PASSED", flush=True)

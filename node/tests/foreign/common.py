@@ -27,6 +27,42 @@ def stubs(protos):
     return messages, services
 
 
+class Token:
+    """Shows a token with every call."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def _with(self, go_on, details, request):
+        shown = details._replace(metadata=[*(details.metadata or ()), ("authorization", self.token)])
+        return go_on(shown, request)
+
+    intercept_unary_unary = intercept_unary_stream = _with
+    intercept_stream_unary = intercept_stream_stream = _with
+
+
+def channel(host, options=()):
+    """A channel to a host, with certificates and a token where the test gives some."""
+    import grpc
+
+    certs, token = os.environ.get("FOREIGN_CERTS"), os.environ.get("FOREIGN_TOKEN")
+    if certs:
+        read = lambda name: (pathlib.Path(certs) / name).read_bytes()  # noqa: E731
+        credentials = grpc.ssl_channel_credentials(read("ca.pem"), read("key.pem"), read("cert.pem"))
+        opened = grpc.secure_channel(host, credentials, options=options)
+    else:
+        opened = grpc.insecure_channel(host, options=options)
+    if not token:
+        return opened
+    kinds = (
+        grpc.UnaryUnaryClientInterceptor,
+        grpc.UnaryStreamClientInterceptor,
+        grpc.StreamUnaryClientInterceptor,
+        grpc.StreamStreamClientInterceptor,
+    )
+    return grpc.intercept_channel(opened, type("Shown", (Token, *kinds), {})(token))
+
+
 def check(holds, what):
     """Ends the program if something does not hold."""
     if not holds:

@@ -44,7 +44,6 @@ pub trait TonicPlatform: Platform {
 pub struct Tonic;
 
 /// A server of gRPC, where it listens.
-#[derive(Debug)]
 pub struct TonicDoor<P: TonicPlatform> {
     server: Server<P::Net>,
     address: SocketAddr,

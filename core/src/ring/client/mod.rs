@@ -413,9 +413,7 @@ impl Client {
         if !status.is_ok() && status.cause != Cause::Peer {
             self.avoid(now, to);
         }
-        if !status.is_ok()
-            && let Some(id) = id
-        {
+        if let Some(id) = id.filter(|_| !status.is_ok()) {
             self.owners.forget(id);
         }
         match phase {

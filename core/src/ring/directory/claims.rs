@@ -160,9 +160,8 @@ impl Claims {
         let list = &mut self.lists[usize::from(host)];
         let id = list.ids.swap_remove(position as usize);
         self.fingerprint = self.fingerprint.wrapping_sub(print(id, list.name));
-        if let Some(moved) = list.ids.get(position as usize)
-            && let Some(entry) = self.index.find_mut(*moved)
-        {
+        let moved = list.ids.get(position as usize);
+        if let Some(entry) = moved.and_then(|moved| self.index.find_mut(*moved)) {
             entry.position = position;
         }
     }

@@ -1,0 +1,255 @@
+//! Who is kept out by certificates and tokens, and what he is told.
+
+use std::time::{Duration, SystemTime};
+
+use trefoil_core::status::Code;
+
+use super::{AUTHORITY, certificate, security, shown};
+use crate::nodes::{Cluster, Sums, add, calling, free_host, named, soon, store, sum_after};
+use crate::runtime::tls::{Authority, ClientAuth, Tls, TlsFiles, TlsPem};
+use crate::runtime::{
+    CallError, CallOptions, Client, Node, NodeOptions, Remedy, Security, StartError, run, sleep,
+};
+
+async fn start(options: NodeOptions) -> Result<Node, StartError> {
+    let session = store().session(&options.host);
+    soon(Node::spawn(options, Sums::default(), session)).await
+}
+
+/// What a client of these certificates and this token hears.
+async fn heard(host: &str, security: Security, token: Option<&str>) -> Result<u64, CallError> {
+    let mut options = calling([host]);
+    options.security = security;
+    options.token = token.map(str::to_owned);
+    let client = Client::start(options).unwrap();
+    let options = CallOptions {
+        timeout: Duration::from_secs(3),
+        ..CallOptions::default()
+    };
+    soon(client.apply_with(7, &[add(&[1])], options))
+        .await
+        .map(|applied| sum_after(&applied))
+}
+
+fn assert_untrusted(error: &CallError, why: &str) {
+    assert_eq!(
+        (error.code, error.remedy),
+        (Code::Unauthenticated, Remedy::Final),
+        "{error}"
+    );
+    assert_eq!(
+        error.stable_code(),
+        Some(crate::subject::UNTRUSTED),
+        "{error}"
+    );
+    assert!(error.message.contains(why), "{error}");
+}
+
+#[test]
+fn a_client_of_another_authority_is_told_so() {
+    run(async {
+        let cluster = Cluster::of(1).await;
+        let host = &cluster.hosts()[0];
+        let others = Authority::new("others").unwrap();
+        let issued = others
+            .issue(&["127.0.0.1"], Duration::from_secs(3_600))
+            .unwrap();
+        // It knows neither their authority nor they its own; then it knows theirs.
+        for (ca, who) in [(others.cert_pem(), "here"), (AUTHORITY.cert_pem(), "there")] {
+            let pem = TlsPem {
+                ca,
+                identity: Some((issued.cert_pem.clone(), issued.key_pem.clone())),
+            };
+            // A certificate that is not of the authority is noticed before it is shown to anybody.
+            let tls = Tls::from_pem(pem, ClientAuth::Required);
+            if who == "there" {
+                assert!(tls.unwrap_err().to_string().starts_with("TF-L11"));
+                continue;
+            }
+            let error = heard(host, Security::Tls(tls.unwrap()), shown()).await;
+            assert_untrusted(&error.unwrap_err(), "");
+        }
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn a_client_without_a_certificate_is_told_so() {
+    run(async {
+        let cluster = Cluster::of(1).await;
+        let host = &cluster.hosts()[0];
+        let pem = TlsPem {
+            ca: AUTHORITY.cert_pem(),
+            identity: None,
+        };
+        let tls = Tls::from_pem(pem, ClientAuth::Required).unwrap();
+        let error = heard(host, Security::Tls(tls), shown()).await.unwrap_err();
+        assert_untrusted(&error, "ertificate");
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn a_certificate_that_expired_while_it_was_in_use_is_refused() {
+    run(async {
+        let cluster = Cluster::of(1).await;
+        let host = &cluster.hosts()[0];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "certificates live by the wall clock"
+        )]
+        let now = SystemTime::now();
+        let issued = AUTHORITY
+            .issue_between(
+                &["127.0.0.1"],
+                now - Duration::from_secs(60),
+                now + Duration::from_secs(3),
+            )
+            .unwrap();
+        let pem = TlsPem {
+            ca: AUTHORITY.cert_pem(),
+            identity: Some((issued.cert_pem, issued.key_pem)),
+        };
+        let security = Security::Tls(Tls::from_pem(pem, ClientAuth::Required).unwrap());
+        assert_eq!(heard(host, security.clone(), shown()).await, Ok(1));
+        sleep(Duration::from_secs(4)).await;
+        let error = heard(host, security, shown()).await.unwrap_err();
+        assert_untrusted(&error, "xpired");
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn a_node_that_its_certificate_does_not_name_joins_nobody() {
+    run(async {
+        let mut cluster = Cluster::of(1).await;
+        let host = cluster.hosts()[0].clone();
+        let mut options = cluster.options();
+        options.security = Security::Tls(certificate(&["127.0.0.2"]));
+        cluster.add(options).await;
+        // It is told when it calls; and whoever calls it finds a certificate of somebody else.
+        let mut mismatch = cluster.handle(1).mismatch();
+        let told = soon(mismatch.wait_for(Option::is_some)).await.unwrap();
+        let told = told.clone().unwrap();
+        assert_eq!(&*told.host, host);
+        assert!(told.why.starts_with("TF-C14"), "{}", told.why);
+        let stranger = cluster.hosts()[1].clone();
+        let error = heard(&stranger, security(), shown()).await.unwrap_err();
+        assert_untrusted(&error, "");
+        assert_eq!(cluster.handle(0).members().members.len(), 1);
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn a_caller_without_the_token_is_told_so() {
+    run(async {
+        let mut options = named(free_host(), "tests");
+        options.token = Some("the right one".replace(' ', "-"));
+        let host = options.host.clone();
+        let node = start(options).await.unwrap();
+        for token in [None, Some("a-wrong-one")] {
+            let error = heard(&host, security(), token).await.unwrap_err();
+            assert_eq!(
+                (error.code, error.stable_code(), error.remedy),
+                (Code::Unauthenticated, Some("TF-C15"), Remedy::Final)
+            );
+        }
+        assert_eq!(heard(&host, security(), Some("the-right-one")).await, Ok(1));
+        node.kill().await;
+        let mut options = named(free_host(), "tests");
+        options.token = Some("two words".to_owned());
+        let error = start(options).await.unwrap_err().to_string();
+        assert!(error.starts_with("TF-U01"), "{error}");
+    });
+}
+
+#[test]
+fn certificates_that_were_read_again_count_from_then_on() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |authority: &Authority| {
+            let issued = authority
+                .issue(&["127.0.0.1"], Duration::from_secs(3_600))
+                .unwrap();
+            for (name, text) in [
+                ("ca.pem", authority.cert_pem()),
+                ("cert.pem", issued.cert_pem),
+                ("key.pem", issued.key_pem),
+            ] {
+                std::fs::write(dir.path().join(name), text).unwrap();
+            }
+        };
+        write(&AUTHORITY);
+        let tls = Tls::from_files(TlsFiles::in_dir(dir.path()), ClientAuth::Required).unwrap();
+        let mut options = named(free_host(), "tests");
+        options.security = Security::Tls(tls.clone());
+        let host = options.host.clone();
+        let node = start(options).await.unwrap();
+        assert_eq!(heard(&host, security(), shown()).await, Ok(1));
+        let next = Authority::new("next").unwrap();
+        write(&next);
+        let issued = next.issue(&[], Duration::from_secs(3_600)).unwrap();
+        let pem = TlsPem {
+            ca: next.cert_pem(),
+            identity: Some((issued.cert_pem, issued.key_pem)),
+        };
+        let newer = Security::Tls(Tls::from_pem(pem, ClientAuth::Required).unwrap());
+        let error = heard(&host, newer.clone(), shown()).await.unwrap_err();
+        assert_untrusted(&error, "");
+        assert_eq!(tls.reload(), Ok(true));
+        assert_eq!(heard(&host, newer, shown()).await, Ok(2));
+        let error = heard(&host, security(), shown()).await.unwrap_err();
+        assert_untrusted(&error, "");
+        node.kill().await;
+    });
+}
+
+#[test]
+fn nobody_listens_to_other_machines_without_being_asked_to() {
+    run(async {
+        let mut options = named(free_host(), "tests");
+        options.listen = Some("0.0.0.0:0".to_owned());
+        options.security = Security::Loopback;
+        let error = start(options.clone()).await.unwrap_err().to_string();
+        // QUIC has no plaintext to ask for.
+        let code = if crate::subject::IS_ALWAYS_SECURE {
+            "TF-U07"
+        } else {
+            "TF-U06"
+        };
+        assert!(error.starts_with(code), "{error}");
+        options.security = Security::Plaintext;
+        let begun = start(options).await;
+        assert_eq!(begun.is_ok(), !crate::subject::IS_ALWAYS_SECURE);
+        if let Ok(node) = begun {
+            node.kill().await;
+            let mut options = calling(["203.0.113.7:7001"]);
+            options.security = Security::Loopback;
+            let client = Client::start(options).unwrap();
+            let error = soon(client.get(7)).await.unwrap_err();
+            assert_eq!(error.stable_code(), Some("TF-T10"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_side_without_tls_and_one_with_it_find_out() {
+    run(async {
+        if crate::subject::IS_ALWAYS_SECURE {
+            return;
+        }
+        let cluster = Cluster::of(1).await;
+        let error = heard(&cluster.hosts()[0], Security::Loopback, shown()).await;
+        let error = error.unwrap_err();
+        assert_ne!(error.remedy, Remedy::Uncertain, "{error}");
+        cluster.end().await;
+        let mut options = named(free_host(), "tests");
+        options.security = Security::Loopback;
+        let host = options.host.clone();
+        let bare = start(options).await.unwrap();
+        let error = heard(&host, security(), shown()).await.unwrap_err();
+        assert_untrusted(&error, "");
+        bare.kill().await;
+    });
+}

@@ -1,0 +1,135 @@
+//! Draining, closing, and callers that keep no rules.
+
+use std::time::Duration;
+
+use trefoil_core::codes;
+use trefoil_core::limits::Limits;
+use trefoil_core::status::{Cause, Code};
+use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+
+use crate::harness::{BIDI, LINK, SOON, Side, UNARY, listen, options, pair};
+
+#[tokio::test]
+async fn draining_lets_calls_end_and_takes_no_more() {
+    let (mut client, mut server, listening) = pair(&Limits::default()).await;
+    let stream = client.open(UNARY);
+    client.ask(stream, b"slow");
+    client.quic.flush();
+    let call = server.accept().await;
+    server.expect_frame(call.stream).await;
+    server.expect_half_close(call.stream).await;
+    let draining = tokio::spawn({
+        let listening = listening.clone();
+        async move { listening.drain(SOON).await }
+    });
+    server.quic.flush();
+    client.expect_header(stream).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // New calls are refused, and nothing of them is looked at; the old one goes on.
+    let late = client.open(BIDI);
+    client.send(late, b"too late");
+    let end = client.expect_end(late).await;
+    assert_eq!((end.code, end.cause), (Code::Unavailable, Cause::Peer));
+    assert_eq!(end.message, codes::STOPPING);
+    server.silence().await;
+    assert!(!draining.is_finished());
+    // So is a new connection.
+    let mut other = Side::with(
+        &Limits::default(),
+        trefoil_transport_quic::QuicOptions {
+            connect_timeout: Duration::from_millis(300),
+            ..options()
+        },
+    );
+    other.dial(&listening.local_addr().unwrap().to_string());
+    other.expect_link(LinkEvent::Lost).await;
+
+    let answer = vec![7; 700_000];
+    server.send(call.stream, &answer);
+    server.end(call.stream, Code::Ok, "");
+    server.quic.flush();
+    assert_eq!(client.expect_frame(stream).await, answer);
+    assert_eq!(client.expect_end(stream).await.code, Code::Ok);
+    client.expect_link(LinkEvent::Lost).await;
+    assert!(
+        tokio::time::timeout(SOON, draining).await.unwrap().unwrap(),
+        "nothing was left"
+    );
+    assert_eq!(listening.connections(), 0);
+    // The socket is free, and the transport can serve on it again.
+    let socket = std::net::UdpSocket::bind(listening.local_addr().unwrap()).unwrap();
+    assert!(listening.bind(socket).is_err(), "a closed server stays so");
+}
+
+#[tokio::test]
+async fn draining_is_bounded() {
+    let (mut client, mut server, listening) = pair(&Limits::default()).await;
+    let stream = client.open(BIDI);
+    client.quic.flush();
+    let call = server.accept().await;
+    server.quic.flush();
+    client.expect_header(stream).await;
+    assert!(
+        !listening.drain(Duration::from_millis(100)).await,
+        "a call was left"
+    );
+    let mut seen = (false, false);
+    while seen != (true, true) {
+        match client.next().await {
+            Arrival::Ended {
+                stream: of,
+                code,
+                cause,
+                ..
+            } => {
+                assert_eq!((of, code, cause), (stream, Code::Unavailable, Cause::Lost));
+                seen.0 = true;
+            }
+            Arrival::Link {
+                link: LINK,
+                event: LinkEvent::Lost,
+                ..
+            } => seen.1 = true,
+            other => panic!("{other:?}"),
+        }
+    }
+    let end = server.expect_end(call.stream).await;
+    assert_eq!((end.code, end.cause), (Code::Unavailable, Cause::Lost));
+}
+
+#[tokio::test]
+async fn calls_that_nobody_takes_are_bounded() {
+    let limits = Limits {
+        streams_max: 2,
+        ..Limits::default()
+    };
+    let mut client = Side::new(&Limits::default());
+    let side = Side::new(&limits);
+    let (address, _keep) = listen(&side);
+    client.dial(&address);
+    client.expect_link(LinkEvent::Up).await;
+    let waiting = [client.open(UNARY), client.open(UNARY)];
+    client.silence().await;
+    let refused = client.open(UNARY);
+    let end = client.expect_end(refused).await;
+    assert_eq!(
+        (end.code, end.message.as_str()),
+        (Code::ResourceExhausted, codes::BUSY)
+    );
+    drop(side);
+    for _ in waiting {
+        let Arrival::Ended { stream, code, .. } = client.next().await else {
+            panic!("no end")
+        };
+        assert!(waiting.contains(&stream));
+        assert_eq!(code, Code::Unavailable);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_server_drains_at_once() {
+    let (mut client, _server, listening) = pair(&Limits::default()).await;
+    assert!(listening.drain(SOON).await);
+    client.expect_link(LinkEvent::Lost).await;
+    client.silence().await;
+}
