@@ -114,7 +114,7 @@ pub(crate) struct Stream {
     finished: bool,
     /// The length of a frame that was refused.
     refused: Option<usize>,
-    /// Staged bytes alone stood in the way of something: look again when they have been flushed.
+    /// What waits stood in the way of something: look again when it has been flushed.
     look_again: bool,
     /// Bytes delivered and not credited.
     uncredited: usize,
@@ -208,7 +208,8 @@ impl Stream {
         if self.pending() <= most {
             return true;
         }
-        self.look_again |= self.staged > 0;
+        // What waits may not have met the wire yet, and then wakes nobody when it is gone.
+        self.look_again = true;
         false
     }
 
