@@ -2,14 +2,15 @@
 //!
 //! A case is a plain function over a [`Subject`]: two transports and the world between them, which may
 //! be a switch in memory, a runtime, or two of them. No case knows which. A subject says how its sides
-//! are made and how its world moves on; then
+//! are made and how its world moves on; [`suite!`] then makes one test of each case. What a subject
+//! [lacks](Subject::LACKS) is skipped, and what is skipped must be named there: a test compares.
 //!
-//! ```ignore
-//! trefoil_conformance::suite!(MySubject, skips: []);
-//! ```
-//!
-//! makes one test of each case. What a subject [lacks](Subject::LACKS) is skipped, and what is skipped
-//! must be named there: a test compares.
+//! | to | look at |
+//! |---|---|
+//! | put a transport to the test | `core/tests/conformance.rs`, the shortest; `transport-tonic/tests/conformance.rs`, over sockets |
+//! | let one kind call another | [`Subject::Caller`] and [`Subject::Callee`] may be of two types |
+//! | walk longer, or elsewhere | `TREFOIL_CONFORMANCE_STEPS`, `TREFOIL_CONFORMANCE_SEED` |
+//! | add a case | a function in [`cases`], a line in `list.rs` |
 //!
 //! Beside what each case looks for, rules that hold everywhere are checked at every arrival: an end is
 //! told once and last, of streams that were ended or hung up nothing is told, nothing comes before its

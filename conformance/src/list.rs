@@ -81,6 +81,7 @@ macro_rules! each_case {
                 a_message_above_the_budget_passes_alone [Bounds],
                 a_caller_that_does_not_read_is_not_read [Bounds],
                 a_stuffed_stream_can_be_abandoned [Bounds],
+                a_stuffed_stream_can_be_abandoned_to_a_sleeper [Bounds],
                 a_stuffed_stream_is_abandoned_at_once [Bounds, Overtaking],
                 streams_that_are_not_read_hold_up_no_other [Bounds],
             }
@@ -96,6 +97,7 @@ macro_rules! each_case {
                 hanging_up_is_silent [],
                 a_link_that_was_hung_up_is_dialled_again [],
                 a_dial_that_was_hung_up_is_silent [],
+                news_of_a_dial_that_was_hung_up_is_not_told [],
                 two_links_to_one_address_are_independent [],
             }
             slots {

@@ -51,7 +51,7 @@ pub fn a_status_arrives_byte_for_byte<S: Subject>() {
         ("während – 移動 🍀 100%", &all),
         ("%41 %zz % ~`\"<>{}|\\^\n\ttwo lines", &[0]),
         ("", &[255, 255]),
-        (&long, &[b'=', b'+', b'/']),
+        (&long, b"=+/"),
     ] {
         let status = Status {
             details,

@@ -240,15 +240,29 @@ pub fn a_caller_that_does_not_read_is_not_read<S: Subject>() {
     world.rest();
 }
 
-fn abandon_stuffed<S: Subject>(reads_again: bool) {
+/// What a callee does that does not read, and whether it reads again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    GivesCredit,
+    WakesUp,
+    NeverReads,
+}
+
+fn abandon_stuffed<S: Subject>(reader: Reader) {
     let mut world = World::<S>::linked_with(&small(), &small());
-    world.hold_all(At::Callee);
+    if reader != Reader::WakesUp {
+        world.hold_all(At::Callee);
+    }
     for _ in 0..3 {
         let (stream, accepted) = world.stream();
+        world.sleep(At::Callee, reader == Reader::WakesUp);
         stuff(&mut world, At::Caller, stream, 0);
         world.end(At::Caller, stream, Status::new(Code::Cancelled, ""));
-        if reads_again {
-            world.release(At::Callee, accepted);
+        world.settle();
+        match reader {
+            Reader::GivesCredit => world.release(At::Callee, accepted),
+            Reader::WakesUp => world.sleep(At::Callee, false),
+            Reader::NeverReads => {}
         }
         let end = world.await_end(At::Callee, accepted);
         assert_eq!(end.is(), (Code::Cancelled, Cause::Peer));
@@ -258,14 +272,19 @@ fn abandon_stuffed<S: Subject>(reads_again: bool) {
 }
 
 /// A stream on which nothing moves any more can be abandoned, and the link is none the worse. The
-/// callee hears of it when it reads again.
+/// callee hears of it when it gives credit again.
 pub fn a_stuffed_stream_can_be_abandoned<S: Subject>() {
-    abandon_stuffed::<S>(true);
+    abandon_stuffed::<S>(Reader::GivesCredit);
+}
+
+/// A callee that slept hears of it when it is driven again.
+pub fn a_stuffed_stream_can_be_abandoned_to_a_sleeper<S: Subject>() {
+    abandon_stuffed::<S>(Reader::WakesUp);
 }
 
 /// The callee hears of it at once, though it reads nothing.
 pub fn a_stuffed_stream_is_abandoned_at_once<S: Subject>() {
-    abandon_stuffed::<S>(false);
+    abandon_stuffed::<S>(Reader::NeverReads);
 }
 
 /// Half of the streams are not read; the others do not suffer.

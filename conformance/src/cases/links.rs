@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trefoil_core::codes;
 use trefoil_core::id::LinkId;
+use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code, Status};
 use trefoil_core::stream::Class;
 use trefoil_core::transport::{Arrival, LinkEvent};
@@ -15,6 +16,15 @@ use crate::{BIDI, UNARY};
 
 const CONTROL: LinkId = LinkId(0);
 const BULK: LinkId = LinkId(1);
+
+/// A world in which a peer that went away without a word is soon missed.
+fn watchful<S: Subject>() -> World<S> {
+    let limits = Limits {
+        silence_max: Duration::from_secs(4),
+        ..Limits::default()
+    };
+    World::linked_with(&limits, &limits)
+}
 
 /// Nobody listens: the link says so, and every stream that waited for it. As often as one tries.
 pub fn nobody_listens<S: Subject>() {
@@ -98,7 +108,7 @@ pub fn an_end_that_is_still_to_be_told_takes_frames<S: Subject>() {
 
 /// A connection that is cut ends every stream on it once, on both sides.
 pub fn a_cut_ends_the_streams_of_both_sides<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     let streams: Vec<_> = (0..6).map(|_| world.stream()).collect();
     for (stream, accepted) in &streams[..4] {
         world.frame(At::Caller, *stream, b"x");
@@ -131,7 +141,7 @@ pub fn a_cut_ends_the_streams_of_both_sides<S: Subject>() {
 
 /// What arrived before a cut is told before the end.
 pub fn a_cut_takes_nothing_back<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     let (stream, accepted) = world.stream();
     let (done, answered) = world.stream();
     world.settle();
@@ -159,7 +169,7 @@ pub fn a_cut_takes_nothing_back<S: Subject>() {
 
 /// A stream opened on a link whose loss was not told yet ends as lost, and takes what it is given.
 pub fn a_stream_on_a_lost_link_is_lost<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     world.sleep(At::Caller, true);
     world.subject().cut();
     world.settle();
@@ -180,7 +190,7 @@ pub fn a_stream_on_a_lost_link_is_lost<S: Subject>() {
 
 /// A link that was lost can be dialled again, as often as need be.
 pub fn a_lost_link_is_dialled_again<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     for _ in 0..3 {
         let (stream, accepted) = world.stream();
         world.subject().cut();
@@ -197,7 +207,7 @@ pub fn a_lost_link_is_dialled_again<S: Subject>() {
 
 /// A callee that goes away with all it has ends the streams of its callers.
 pub fn a_callee_that_leaves_is_lost<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     let (stream, _) = world.stream();
     let undecided = world.open();
     world.offer();
@@ -211,7 +221,7 @@ pub fn a_callee_that_leaves_is_lost<S: Subject>() {
 
 /// A caller that goes away with all it has ends its calls.
 pub fn a_caller_that_leaves_is_lost<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     let (_, open) = world.stream();
     let (asked, half_closed) = world.stream();
     world.half_close(At::Caller, asked);
@@ -229,7 +239,7 @@ pub fn a_caller_that_leaves_is_lost<S: Subject>() {
 
 /// Hanging up is silent here and ends the streams there.
 pub fn hanging_up_is_silent<S: Subject>() {
-    let mut world = World::<S>::linked();
+    let mut world = watchful::<S>();
     let streams: Vec<_> = (0..3).map(|_| world.stream()).collect();
     world.half_close(At::Caller, streams[0].0);
     world.expect_half_close(At::Callee, streams[0].1);
@@ -301,6 +311,27 @@ pub fn a_dial_that_was_hung_up_is_silent<S: Subject>() {
         while world.pop(At::Caller).is_some() {}
         world.hang_up(LINK);
         world.silence();
+    }
+    world.rest();
+}
+
+/// What became of a dial before it was hung up is not told of the one after it.
+pub fn news_of_a_dial_that_was_hung_up_is_not_told<S: Subject>() {
+    let mut world = World::<S>::new();
+    let (address, nowhere) = (world.subject().address(), world.subject().nowhere());
+    for _ in 0..3 {
+        for (first, then) in [(&address, &nowhere), (&nowhere, &address)] {
+            world.dial_on(LINK, first, Class::Control);
+            world.sleep(At::Caller, true);
+            world.settle();
+            world.hang_up(LINK);
+            world.dial_on(LINK, then, Class::Control);
+            world.sleep(At::Caller, false);
+            let event = world.link_news(LINK);
+            assert_eq!(event == LinkEvent::Up, *then == address, "{event:?}");
+        }
+        world.expect_well(LINK);
+        world.hang_up(LINK);
     }
     world.rest();
 }

@@ -2,7 +2,7 @@
 
 use trefoil_core::codes;
 use trefoil_core::limits::Limits;
-use trefoil_core::status::{Code, Status};
+use trefoil_core::status::{Cause, Code, Status};
 
 use crate::expect::message;
 use crate::subject::{At, Subject};
@@ -32,10 +32,8 @@ pub fn a_request_that_is_too_large_ends_its_stream<S: Subject>() {
             (Code::ResourceExhausted, codes::TOO_LARGE)
         );
         let end = world.expect_end(At::Caller, stream);
-        assert_eq!(
-            (end.code, end.message.as_str()),
-            (Code::ResourceExhausted, codes::TOO_LARGE)
-        );
+        assert_eq!(end.is(), (Code::ResourceExhausted, Cause::Peer));
+        assert_eq!(end.message, codes::TOO_LARGE);
     }
     world.frame(At::Caller, bystander, b"still here");
     world.expect_frame(At::Callee, beside, b"still here");
@@ -57,7 +55,7 @@ pub fn an_answer_that_is_too_large_ends_its_stream<S: Subject>() {
         (Code::ResourceExhausted, codes::TOO_LARGE)
     );
     let end = world.expect_end(At::Callee, accepted);
-    assert_eq!(end.code, Code::Cancelled);
+    assert_eq!(end.is(), (Code::Cancelled, Cause::Peer));
     world.frame(At::Callee, beside, b"still here");
     world.expect_frame(At::Caller, bystander, b"still here");
     world.expect_well(LINK);

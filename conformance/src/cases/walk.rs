@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use trefoil_core::id::StreamId;
+use trefoil_core::id::{CallId, StreamId};
 use trefoil_core::limits::Limits;
 use trefoil_core::rng::Rng;
 use trefoil_core::status::{Cause, Code, Status};
@@ -11,7 +11,7 @@ use trefoil_core::transport::Arrival;
 
 use crate::BIDI;
 use crate::expect::{header, message};
-use crate::subject::{At, Subject};
+use crate::subject::{Ask, At, Subject};
 use crate::world::{Event, LINK, World};
 
 /// Streams that are open at once, about.
@@ -75,15 +75,17 @@ struct Walk<S> {
     /// Keys by stream.
     keys: [BTreeMap<StreamId, u32>; 2],
     /// Calls that wait for a decision.
-    calls: Vec<(trefoil_core::id::CallId, u32)>,
+    calls: Vec<(CallId, u32)>,
+    /// Messages, half-closes, announcements of room and ends that were told.
+    told: [u64; 4],
 }
 
 impl<S: Subject> Walk<S> {
     fn new(seed: u64) -> Self {
         let limits = Limits {
-            stream_send_bytes_max: 128 << 10,
-            stream_receive_bytes_max: 64 << 10,
-            reply_reserve: 48 << 10,
+            stream_send_bytes_max: 64 << 10,
+            stream_receive_bytes_max: 32 << 10,
+            reply_reserve: 16 << 10,
             ..Limits::default()
         };
         Self {
@@ -93,6 +95,7 @@ impl<S: Subject> Walk<S> {
             models: BTreeMap::new(),
             keys: [BTreeMap::new(), BTreeMap::new()],
             calls: Vec::new(),
+            told: [0; 4],
         }
     }
 
@@ -142,7 +145,9 @@ impl<S: Subject> Walk<S> {
         let Some((key, stream)) = self.pick(at) else {
             return;
         };
-        for _ in 0..=self.rng.below(6) {
+        // Often a few, sometimes more than there is room for.
+        let burst = [1, 4, 8, 60][self.rng.below(4) as usize];
+        for _ in 0..burst {
             let way = self.models[&key].ways[at as usize];
             let taken = self.world.try_frame(at, stream, &nth(key, at, way.sent));
             assert!(!(taken && way.closed), "{at:?}: taken after a half-close");
@@ -190,7 +195,7 @@ impl<S: Subject> Walk<S> {
             return;
         };
         match self.rng.below(3) {
-            0 => self.world.hold(at, stream),
+            0 | 1 => self.world.hold(at, stream),
             _ => self.world.release(at, stream),
         }
     }
@@ -202,9 +207,9 @@ impl<S: Subject> Walk<S> {
             0..15 if self.keys[0].len() < STREAMS => self.open(),
             0..30 => self.decide(),
             30..80 => self.send(at),
-            80..84 => self.half_close(at),
-            84..87 => self.end(at),
-            87..96 => self.hold(at),
+            80..85 => self.half_close(at),
+            85..89 => self.end(at),
+            89..96 => self.hold(at),
             _ => {
                 let asleep = self.rng.below(3) == 0;
                 self.world.sleep(at, asleep);
@@ -234,6 +239,13 @@ impl<S: Subject> Walk<S> {
         let stream = crate::world::stream_of(&event).expect("the link stands");
         let key = self.keys[at as usize][&stream];
         let from = other(at);
+        match event {
+            Arrival::Frame { .. } => self.told[0] += 1,
+            Arrival::HalfClosed { .. } => self.told[1] += 1,
+            Arrival::Writable { .. } => self.told[2] += 1,
+            Arrival::Ended { .. } => self.told[3] += 1,
+            _ => {}
+        }
         let model = self.model(key);
         assert_eq!(model.at(at), Some(stream));
         let way = &mut model.ways[from as usize];
@@ -310,26 +322,7 @@ impl<S: Subject> Walk<S> {
                 this.keys[At::Callee as usize].insert(stream, key);
                 this.model(key).callee = Some(stream);
             }
-            let world = &this.world;
-            this.models.values().all(|model| {
-                let complete = |from: At| {
-                    let to = other(from);
-                    let way = model.ways[from as usize];
-                    match (model.at(from), model.at(to)) {
-                        (Some(sender), Some(_)) => {
-                            way.got == way.sent
-                                && !world.ledger(from).is_refused(sender)
-                                && (way.heard || !way.closed || from == At::Callee)
-                        }
-                        // What an end had to say has been compared when it came.
-                        _ => true,
-                    }
-                };
-                let is_heard = !(model.abandoned && model.callee.is_some())
-                    && !(model.ended.is_some() && model.caller.is_some());
-                let is_offered = model.caller.is_none() || model.callee.is_some();
-                complete(At::Caller) && complete(At::Callee) && is_heard && is_offered
-            })
+            this.wanting().is_none()
         });
         while let Some((stream, key)) = self.keys[At::Callee as usize].pop_first() {
             self.world.end(At::Callee, stream, Status::OK);
@@ -345,6 +338,33 @@ impl<S: Subject> Walk<S> {
             .retain(|_, model| model.abandoned && !model.offered);
     }
 
+    /// A stream that was not heard to the end, or on which something is under way.
+    fn wanting(&self) -> Option<(u32, &Model)> {
+        let is_complete = |model: &Model, from: At| {
+            let way = model.ways[from as usize];
+            match (model.at(from), model.at(other(from))) {
+                (Some(sender), Some(_)) => {
+                    way.got == way.sent
+                        && !self.world.ledger(from).is_refused(sender)
+                        && (way.heard || !way.closed || from == At::Callee)
+                }
+                // What an end had to say has been compared when it came.
+                _ => true,
+            }
+        };
+        let wants = |model: &Model| {
+            let is_to_be_told_of_an_end = (model.abandoned && model.callee.is_some())
+                || (model.ended.is_some() && model.caller.is_some());
+            let is_to_be_offered = model.caller.is_some() && model.callee.is_none();
+            is_to_be_told_of_an_end
+                || is_to_be_offered
+                || !is_complete(model, At::Caller)
+                || !is_complete(model, At::Callee)
+        };
+        let mut wanting = self.models.iter().filter(|(_, model)| wants(model));
+        wanting.next().map(|(key, model)| (*key, model))
+    }
+
     fn await_all(&mut self, name: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let until = std::time::Instant::now() + crate::world::PATIENCE;
         loop {
@@ -356,7 +376,7 @@ impl<S: Subject> Walk<S> {
             assert!(
                 std::time::Instant::now() < until,
                 "{name} never came: {:?}",
-                self.models
+                self.wanting()
             );
         }
     }
@@ -378,5 +398,9 @@ pub fn a_random_walk_agrees_with_a_model<S: Subject>() {
     walk.world.settle();
     walk.look();
     walk.drain();
+    let [frames, half_closes, room, ends] = walk.told;
+    let enough = frames > steps / 2 && half_closes > steps / 200 && ends > steps / 40;
+    let bounded = S::LACKS.contains(&Ask::Bounds) || room > steps / 200;
+    assert!(enough && bounded, "the walk leads nowhere: {:?}", walk.told);
     walk.world.rest();
 }

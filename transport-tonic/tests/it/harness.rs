@@ -214,19 +214,10 @@ impl Side {
     /// Accepts the next call.
     pub(crate) async fn accept(&mut self) -> Accepted {
         match self.next().await {
-            Arrival::Accepted {
-                call,
-                method,
-                timeout,
-                ..
-            } => {
+            Arrival::Accepted { call, timeout, .. } => {
                 let stream = self.id();
                 self.grpc.bind(call, stream, Header::EMPTY);
-                Accepted {
-                    stream,
-                    method,
-                    timeout,
-                }
+                Accepted { stream, timeout }
             }
             other => panic!("{other:?} instead of a call"),
         }
@@ -337,7 +328,6 @@ impl Side {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: StreamId,
-    pub(crate) method: MethodId,
     pub(crate) timeout: Option<Duration>,
 }
 

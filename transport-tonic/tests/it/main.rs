@@ -6,7 +6,6 @@
 )]
 
 mod calls;
-mod flow;
 mod harness;
 mod interop;
 mod links;
