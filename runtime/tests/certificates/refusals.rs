@@ -121,24 +121,27 @@ fn a_certificate_that_expired_while_it_was_in_use_is_refused() {
 }
 
 #[test]
-fn a_node_that_its_certificate_does_not_name_joins_nobody() {
+fn a_node_that_its_certificate_does_not_name_does_not_start() {
     run(async {
-        let mut cluster = Cluster::of(1).await;
-        let host = cluster.hosts()[0].clone();
-        let mut options = cluster.options();
+        let mut options = named(free_host(), "tests");
         options.security = Security::Tls(certificate(&["127.0.0.2"]));
-        cluster.add(options).await;
-        // It is told when it calls; and whoever calls it finds a certificate of somebody else.
-        let mut mismatch = cluster.handle(1).mismatch();
-        let told = soon(mismatch.wait_for(Option::is_some)).await.unwrap();
-        let told = told.clone().unwrap();
-        assert_eq!(&*told.host, host);
-        assert!(told.why.starts_with("TF-C14"), "{}", told.why);
-        let stranger = cluster.hosts()[1].clone();
-        let error = heard(&stranger, security(), shown()).await.unwrap_err();
+        let error = start(options).await.unwrap_err().to_string();
+        assert!(error.starts_with("TF-U08"), "{error}");
+    });
+}
+
+#[test]
+fn a_host_whose_certificate_is_anothers_is_not_spoken_with() {
+    run(async {
+        // It is what it says it is, and is dialled by another of its names.
+        let mut options = named("127.0.0.2:0", "tests");
+        options.security = Security::Tls(certificate(&["127.0.0.2"]));
+        options.listen = Some("127.0.0.1:0".to_owned());
+        let node = start(options).await.unwrap();
+        let address = node.address().to_string();
+        let error = heard(&address, security(), shown()).await.unwrap_err();
         assert_untrusted(&error, "");
-        assert_eq!(cluster.handle(0).members().members.len(), 1);
-        cluster.end().await;
+        node.kill().await;
     });
 }
 

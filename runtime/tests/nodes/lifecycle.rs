@@ -28,7 +28,9 @@ fn a_host_that_no_system_would_take_is_an_error() {
     run(async {
         for host in ["a\0b:1", "no port", ":::"] {
             let error = start(named(host, "tests")).await.unwrap_err();
-            assert!(error.to_string().starts_with("TF-U03: "), "{error}");
+            // Where there are certificates, none names such a host.
+            let code = &error.to_string()[..6];
+            assert!(matches!(code, "TF-U03" | "TF-U08"), "{error}");
         }
     });
 }
