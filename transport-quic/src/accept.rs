@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, SendStream, VarInt};
 use trefoil_core::codes;
 use trefoil_core::method::Methods;
 use trefoil_core::status::Code;
@@ -100,7 +100,7 @@ impl Served {
         };
         let streams = reception.setup.options.concurrent_streams_max;
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(streams));
-        let wire = Wire::new(connection, peer.to_string(), reception.setup.windows, None);
+        let wire = Wire::new(connection, peer.to_string(), reception.setup.windows);
         Self {
             reception,
             wire,
@@ -125,7 +125,11 @@ impl Served {
                 .await
             };
             match next {
-                None => return self.wire.connection.close(reason::CLOSING, b""),
+                None => return self.wire.close(reason::CLOSING),
+                // The socket was closed before this task saw it coming.
+                Some(Err(ConnectionError::LocallyClosed)) => {
+                    return self.wire.close(reason::CLOSING);
+                }
                 // How a connection ends is its peer's business; its streams have heard of it.
                 Some(Err(_)) => return,
                 Some(Ok(halves)) => self.take(halves, stop.level() == Level::Run),

@@ -11,6 +11,7 @@ use quinn::{ConnectError, Connection, ConnectionError, Endpoint};
 use crate::clock::timely;
 use crate::error::QuicError;
 use crate::frame::{ALPN, reason};
+use crate::goodbye;
 use crate::inbox::{Attempt, Inbox, News};
 use crate::setup::Setup;
 use crate::stop::{Stop, lock};
@@ -158,19 +159,15 @@ impl Dial {
         };
         let connection = connecting.await.map_err(|error| self.failed(&error))?;
         if !speaks_ours(&connection) {
-            connection.close(reason::PROTOCOL, NO_COMMON_VERSION.as_bytes());
+            goodbye::close(&connection, reason::PROTOCOL, NO_COMMON_VERSION.as_bytes());
             return Err(self.not_ours(NO_COMMON_VERSION));
         }
+        let wire = Wire::new(connection, self.address.clone(), self.setup.windows);
         // With TLS 1.3 a connection stands for its caller before the other side has looked at the
         // caller's certificate. It allows a stream when it has.
-        let first = connection.open_bi().await;
-        let first = first.map_err(|error| self.failed(&error))?;
-        Ok(Wire::new(
-            connection,
-            self.address.clone(),
-            self.setup.windows,
-            Some(first),
-        ))
+        let welcomed = wire.welcomed().await;
+        welcomed.map_err(|error| self.failed(&error))?;
+        Ok(wire)
     }
 }
 

@@ -108,6 +108,7 @@ mod decode;
 mod dial;
 mod error;
 mod frame;
+mod goodbye;
 mod inbox;
 mod linger;
 mod options;

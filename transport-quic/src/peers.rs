@@ -25,7 +25,7 @@ impl Peer {
     fn close(&self) {
         self.stop.raise(Level::Close);
         if let Some(wire) = &self.wire {
-            wire.connection.close(NO_ERROR, b"");
+            wire.close(NO_ERROR);
         }
     }
 }
@@ -104,7 +104,7 @@ impl Peers {
     pub(crate) fn up(&mut self, attempt: Attempt, wire: Arc<Wire>) -> Vec<LinkId> {
         let Some(peer) = self.peers.get_mut(&attempt) else {
             // It was hung up just now.
-            wire.connection.close(NO_ERROR, b"");
+            wire.close(NO_ERROR);
             return Vec::new();
         };
         peer.wire = Some(wire);

@@ -15,6 +15,7 @@ use crate::clock::timely;
 use crate::dial::speaks_ours;
 use crate::error::QuicError;
 use crate::frame::reason;
+use crate::goodbye;
 use crate::stop::{Level, Stop, lock};
 use crate::trust::NO_COMMON_VERSION;
 
@@ -291,10 +292,10 @@ impl Server {
         };
         drop(half_open);
         if !speaks_ours(&connection) {
-            return connection.close(reason::PROTOCOL, NO_COMMON_VERSION.as_bytes());
+            return goodbye::close(&connection, reason::PROTOCOL, NO_COMMON_VERSION.as_bytes());
         }
         let Some(guest) = self.enter(|rooms| &mut rooms.connections) else {
-            return connection.close(reason::CLOSING, b"");
+            return goodbye::close(&connection, reason::CLOSING, b"");
         };
         let served = Served::new(Arc::clone(&self.reception), connection);
         served.run(&guest.stop).await;

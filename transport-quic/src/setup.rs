@@ -15,6 +15,7 @@ use trefoil_tls::Tls;
 
 use crate::error::QuicError;
 use crate::frame::ALPN;
+use crate::goodbye::Gates;
 use crate::options::QuicOptions;
 use crate::reset;
 
@@ -77,6 +78,7 @@ impl Setup {
         options: QuicOptions,
     ) -> Self {
         let windows = Windows::new(limits);
+        let gates = Arc::new(Gates::default());
         let transport = || {
             let mut config = TransportConfig::default();
             let idle = IdleTimeout::try_from(limits.silence_max);
@@ -89,6 +91,7 @@ impl Setup {
                 .stream_receive_window(varint(windows.stream))
                 .receive_window(varint(windows.connection))
                 .send_window(windows.send_bulk)
+                .congestion_controller_factory(Arc::clone(&gates) as _)
                 .initial_rtt(INITIAL_RTT)
                 .max_idle_timeout(Some(idle.unwrap_or_else(|_| VarInt::MAX.into())))
                 .keep_alive_interval(Some(limits.silence_max / 3))

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, RecvStream, SendStream, WriteError};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt, WriteError};
 use trefoil_core::stream::Class;
 
+use crate::goodbye;
 use crate::setup::{Windows, varint};
 use crate::stop::lock;
 
@@ -44,17 +45,12 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(
-        connection: Connection,
-        host: String,
-        windows: Windows,
-        spare: Option<Halves>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(connection: Connection, host: String, windows: Windows) -> Arc<Self> {
         Arc::new(Self {
             connection,
             host,
             windows,
-            spare: Mutex::new(spare),
+            spare: Mutex::new(None),
             withheld: AtomicUsize::new(0),
             widened: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
@@ -65,6 +61,18 @@ impl Wire {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.connection.close_reason().is_some()
+    }
+
+    /// Waits until the peer allows a stream, and keeps that for the first call.
+    pub(crate) async fn welcomed(&self) -> Result<(), ConnectionError> {
+        let first = self.connection.open_bi().await?;
+        *lock(&self.spare) = Some(first);
+        Ok(())
+    }
+
+    /// Closes the connection, and has the peer told.
+    pub(crate) fn close(&self, code: VarInt) {
+        goodbye::close(&self.connection, code, b"");
     }
 
     /// Opens a stream, or says how to wait for it.
@@ -113,6 +121,13 @@ impl Wire {
             self.connection
                 .set_receive_window(varint(self.windows.connection + wanted));
         }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // quinn closes a connection that nobody holds any more.
+        goodbye::hasten(&self.connection);
     }
 }
 

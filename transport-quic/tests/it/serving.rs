@@ -1,6 +1,6 @@
 //! Draining, closing, and callers that keep no rules.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trefoil_core::codes;
 use trefoil_core::limits::Limits;
@@ -132,4 +132,77 @@ async fn an_idle_server_drains_at_once() {
     assert!(listening.drain(SOON).await);
     client.expect_link(LinkEvent::Lost).await;
     client.silence().await;
+}
+
+/// Rounds of goodbyes: with a handshake, an answer, a probe of the path or a window full of messages
+/// on their way.
+const GOODBYES: u32 = 60;
+/// Long before the silence of a connection counts as a loss.
+const TOLD: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_is_heard_however_full_the_path() {
+    let (mut client, mut server) = (Side::new(&Limits::default()), Side::new(&Limits::default()));
+    for round in 0..GOODBYES {
+        let (address, listening) = listen(&server);
+        client.dial(&address);
+        client.expect_link(LinkEvent::Up).await;
+        let stream = client.open(BIDI);
+        client.quic.flush();
+        let call = server.accept().await;
+        if round % 3 == 0 {
+            server.send(call.stream, &vec![7; 900_000]);
+        }
+        if round % 2 == 0 {
+            server.quic.flush();
+            tokio::task::yield_now().await;
+        }
+        listening.close();
+        let closed = Instant::now();
+        assert_eq!(server.expect_end(call.stream).await.cause, Cause::Lost);
+        let (mut ended, mut lost) = (false, false);
+        while !ended || !lost {
+            match client.next().await {
+                Arrival::Ended { stream: of, .. } if of == stream => ended = true,
+                Arrival::Link { event, .. } => lost = event == LinkEvent::Lost,
+                Arrival::Header { .. } | Arrival::Frame { .. } => {}
+                other => panic!("{round}: {other:?}"),
+            }
+        }
+        assert!(closed.elapsed() < TOLD, "{round}: {:?}", closed.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_hangs_up_is_heard_however_full_the_path() {
+    let (mut client, mut server) = (Side::new(&Limits::default()), Side::new(&Limits::default()));
+    let (address, listening) = listen(&server);
+    for round in 0..GOODBYES {
+        client.dial(&address);
+        client.expect_link(LinkEvent::Up).await;
+        let stream = client.open(BIDI);
+        client.quic.flush();
+        let call = server.accept().await;
+        if round % 3 == 0 {
+            client.send(stream, &vec![7; 900_000]);
+        }
+        if round % 2 == 0 {
+            client.quic.flush();
+            tokio::task::yield_now().await;
+        }
+        client.quic.hang_up(LINK);
+        client.free(stream);
+        let closed = Instant::now();
+        loop {
+            match server.next().await {
+                Arrival::Ended { stream: of, .. } if of == call.stream => break,
+                Arrival::Frame { .. } => {}
+                other => panic!("{round}: {other:?}"),
+            }
+        }
+        while listening.connections() > 0 && closed.elapsed() < TOLD {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(closed.elapsed() < TOLD, "{round}: {:?}", closed.elapsed());
+    }
 }
