@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::frame::{UnknownKind, WORD_BYTES, Word};
+use crate::frame::{Kind, UnknownKind, WORD_BYTES, Word};
 
 /// A payload up to this length leaves its memory to the next that has to be put together.
 const KEPT_BYTES: usize = 64 << 10;
@@ -55,6 +55,21 @@ impl Decoder {
         Ok(self.word)
     }
 
+    /// The next message, if it is the next frame, of at most `most` bytes, and lies before us whole:
+    /// what is most often so costs one look.
+    pub(crate) fn whole_message(&mut self, most: usize) -> Option<Bytes> {
+        if self.word.is_some() || self.cut_len > 0 {
+            return None;
+        }
+        let (word, rest) = self.chunk.split_first_chunk()?;
+        let Word { kind, len } = Word::decode(*word).ok()?;
+        if kind != Kind::Message || len > most || len > rest.len() {
+            return None;
+        }
+        self.chunk.advance(WORD_BYTES);
+        Some(self.chunk.split_to(len))
+    }
+
     /// The payload of the word that was seen; `None` if more must be read.
     pub(crate) fn payload(&mut self) -> Option<Bytes> {
         let len = self.word?.len;
@@ -90,7 +105,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::Kind;
 
     fn frames(payloads: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -127,6 +141,28 @@ mod tests {
             assert_eq!(decoder.payload().unwrap().as_ptr() as usize, at + offset);
         }
         assert!(decoder.is_between());
+    }
+
+    #[test]
+    fn only_a_message_that_is_whole_and_not_too_long_is_taken_at_once() {
+        let mut bytes = frames(&[vec![1; 9], vec![2; 10]]);
+        let status = Word {
+            kind: Kind::Status,
+            len: 0,
+        };
+        bytes.extend_from_slice(&status.encode());
+        let at = bytes.len() - 2;
+        let mut decoder = Decoder::default();
+        decoder.feed(Bytes::copy_from_slice(&bytes[..at]));
+        assert_eq!(decoder.whole_message(9).unwrap(), [1; 9][..]);
+        assert_eq!(decoder.whole_message(9), None, "longer than wanted");
+        assert_eq!(decoder.whole_message(10).unwrap(), [2; 10][..]);
+        assert_eq!(decoder.whole_message(10), None, "a word that is cut");
+        assert_eq!(decoder.word(), Ok(None));
+        decoder.feed(Bytes::copy_from_slice(&bytes[at..]));
+        assert_eq!(decoder.whole_message(10), None, "the rest of a word");
+        assert_eq!(decoder.word(), Ok(Some(status)));
+        assert_eq!(decoder.whole_message(10), None, "a word that was seen");
     }
 
     #[test]
@@ -186,6 +222,7 @@ mod tests {
             payloads in proptest::collection::vec(
                 proptest::collection::vec(any::<u8>(), 0..300), 0..12),
             cuts in proptest::collection::vec(1_usize..200, 1..40),
+            most in 0_usize..300,
         ) {
             let whole = frames(&payloads);
             let mut decoder = Decoder::default();
@@ -196,6 +233,9 @@ mod tests {
                 let cut = rest.len().min(*cuts.next().unwrap());
                 decoder.feed(Bytes::copy_from_slice(&rest[..cut]));
                 rest = &rest[cut..];
+                while let Some(whole) = decoder.whole_message(most) {
+                    got.push(whole.to_vec());
+                }
                 got.extend(take(&mut decoder));
             }
             prop_assert_eq!(got, payloads);

@@ -161,6 +161,10 @@ impl Quic {
         self.burst -= 1;
         let slot = self.table.slot(number)?;
         let stream = slot.stream.as_deref_mut()?;
+        if let Some(frame) = stream.whole_message(&self.bounds) {
+            let stream = stream.id;
+            return Some(Arrival::Frame { stream, frame });
+        }
         match stream.step(&self.bounds, &slot.waker) {
             Step::Idle => None,
             Step::Arrived(arrival) => Some(arrival),
@@ -472,11 +476,19 @@ impl Transport for Quic {
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
-        if let Some(live) = self.table.stream(stream) {
-            let room = live.make_room(len, &self.bounds);
-            self.touch(stream);
-            room?;
-            return Ok(self.lend(stream, Kind::Message, len));
+        let kind = Kind::Message;
+        if !self.stage.follows(stream, len) {
+            self.claim();
+        }
+        if let Some(slot) = self.table.live(stream)
+            && let Some(live) = slot.stream.as_deref_mut()
+        {
+            if !std::mem::replace(&mut slot.dirty, true) {
+                self.dirty.push(stream.slot());
+            }
+            live.make_room(len, &self.bounds)?;
+            live.lent(kind, len);
+            return Ok(self.stage.lend(stream, Word { kind, len }));
         }
         // A stream that is over, of which the driver has not heard yet: to be told that there is no
         // room would be to be told that the frame is too large.

@@ -51,6 +51,17 @@ impl Source {
         Poll::Ready(Ok(true))
     }
 
+    /// The next message, if it is whole in a chunk that has been read: see
+    /// [`Decoder::whole_message`].
+    pub(crate) fn whole_message(&mut self, most: usize) -> Option<Bytes> {
+        if self.next < self.have && self.decoder.is_between() {
+            let chunk = std::mem::take(&mut self.chunks[self.next]);
+            self.next += 1;
+            self.decoder.feed(chunk);
+        }
+        self.decoder.whole_message(most)
+    }
+
     /// Whether the stream may end where it has been read to.
     pub(crate) fn is_between(&self) -> bool {
         self.next == self.have && self.decoder.is_between()

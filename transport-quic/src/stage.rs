@@ -56,10 +56,11 @@ impl Stage {
             }
             &mut self.block
         };
-        place.extend_from_slice(&word.encode());
         let at = place.len();
-        place.resize(at + word.len, 0);
-        &mut place[at..]
+        place.resize(at + need, 0);
+        let (before, payload) = place[at..].split_at_mut(WORD_BYTES);
+        before.copy_from_slice(&word.encode());
+        payload
     }
 
     /// Takes what was written last, and says whose it is.

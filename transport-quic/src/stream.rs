@@ -295,6 +295,32 @@ impl Stream {
         std::mem::replace(&mut self.out_of_credit, false)
     }
 
+    /// The next message, where [`step`](Self::step) would do nothing else: nothing waits to be sent or
+    /// told, nothing is wrong, and the message is there. `None` says to take that step.
+    pub(crate) fn whole_message(&mut self, bounds: &Bounds) -> Option<Bytes> {
+        let room = match self.side {
+            Side::Accepted => self.staged.saturating_sub(self.exempt) <= bounds.reply_below,
+            Side::Opened(_) => self.answered,
+        };
+        let plain = room
+            && matches!(self.phase, Phase::Receiving)
+            && self.queue.is_empty()
+            && self.refused.is_none()
+            && self.withheld.is_none()
+            && !self.closing
+            && !self.gone;
+        if !plain || self.uncredited >= bounds.receive_max {
+            return None;
+        }
+        let most = match self.uncredited {
+            0 => bounds.frame_max,
+            uncredited => bounds.frame_max.min(bounds.receive_max - uncredited),
+        };
+        let message = self.source.as_mut()?.whole_message(most)?;
+        self.uncredited += message.len();
+        Some(message)
+    }
+
     /// The next thing that happened. `Idle` keeps the waker wherever something may yet happen.
     pub(crate) fn step(&mut self, bounds: &Bounds, signal: &Waker) -> Step {
         let mut cx = Context::from_waker(signal);
