@@ -8,6 +8,8 @@
 mod bare_grpc;
 mod bare_quic;
 mod bare_tcp;
+mod heartbeat;
+mod idle;
 mod measure;
 mod mux;
 mod ours;
@@ -28,10 +30,15 @@ fn argument(name: &str) -> Option<String> {
 fn main() {
     count(false);
     let only = argument("--only");
-    let parts: [(&str, fn()); 3] = [
+    if idle::is_child() {
+        return;
+    }
+    let parts: [(&str, fn()); 5] = [
         ("grpc", streams::grpc),
         ("quic", streams::quic),
         ("runtimes", streams::runtimes),
+        ("heartbeat", heartbeat::all),
+        ("idle", idle::all),
     ];
     for (name, part) in parts {
         if only.as_deref().is_none_or(|only| only == name) {

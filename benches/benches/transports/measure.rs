@@ -186,10 +186,15 @@ impl Contender {
         (Self { name, loads, done }, work)
     }
 
+    /// Has it do something, and waits until it is done.
+    pub(crate) fn work(&self, load: Load) -> Vec<u32> {
+        self.loads.send(load).expect("a caller that waits");
+        self.done.recv().expect("a caller that does its work")
+    }
+
     pub(crate) fn run(&self, load: Load) -> Sample {
         let (allocated, used, begun) = (allocations(), cpu(), Instant::now());
-        self.loads.send(load).expect("a caller that waits");
-        let mut trips = self.done.recv().expect("a caller that does its work");
+        let mut trips = self.work(load);
         let (took, used) = (begun.elapsed().as_secs_f64(), cpu() - used);
         let operations = load.operations as f64;
         trips.sort_unstable();
@@ -277,4 +282,9 @@ pub(crate) fn contest(contenders: &[&Contender], load: Load, rounds: u32) -> Vec
 pub(crate) fn say(text: &str) {
     // A closed pipe ends the reader's interest, not the bench.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// What is said of a target.
+pub(crate) const fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }

@@ -225,6 +225,8 @@ impl Storage for Nothing {
 pub(crate) struct Ears<P: Platform> {
     loads: Option<UnboundedReceiver<Load>>,
     done: Option<mpsc::Sender<Vec<u32>>>,
+    /// Nothing was there, and the waker is kept: not asked again in this turn.
+    asked: bool,
     alarm: P::Alarm,
     set: Option<Instant>,
 }
@@ -236,6 +238,7 @@ impl<P: Platform> Ears<P> {
         Self {
             loads,
             done,
+            asked: false,
             alarm: P::Alarm::default(),
             set: None,
         }
@@ -285,8 +288,12 @@ where
 
     fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Option<Load>> {
         match &mut self.loads {
-            Some(loads) => loads.poll_recv(cx),
-            None => Poll::Pending,
+            Some(loads) if !self.asked => {
+                let load = loads.poll_recv(cx);
+                self.asked = load.is_pending();
+                load
+            }
+            Some(_) | None => Poll::Pending,
         }
     }
 
@@ -298,5 +305,7 @@ where
         panic!("refused: {load:?}");
     }
 
-    fn turn_ended(&mut self, _: &Engine<M>) {}
+    fn turn_ended(&mut self, _: &Engine<M>) {
+        self.asked = false;
+    }
 }

@@ -5,7 +5,7 @@ use trefoil_runtime_async_std::AsyncStd;
 use trefoil_runtime_tokio::Tokio;
 
 use crate::argument;
-use crate::measure::{Contender, Load, Summary, contest, say};
+use crate::measure::{Contender, Load, Summary, contest, say, verdict};
 use crate::ours::{GrpcOn, QuicOn, driven, polled};
 use crate::{bare_grpc, bare_quic, bare_tcp};
 
@@ -60,10 +60,6 @@ fn row(what: &str, contender: &Contender, summary: &Summary) {
         summary.rate_median / 1e3,
         summary.allocations,
     ));
-}
-
-const fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
 }
 
 /// Ours, and what they are compared with: the first after them.
