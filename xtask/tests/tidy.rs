@@ -44,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "trefoil-core",
             "trefoil-proto",
+            "trefoil-runtime",
             "trefoil-runtime-async-std",
             "trefoil-runtime-tokio",
             "trefoil-store",
