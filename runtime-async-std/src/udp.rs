@@ -5,6 +5,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -20,7 +21,11 @@ struct Quinn(AsyncStd);
 
 impl Runtime for Quinn {
     fn new_timer(&self, due: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        Box::pin(Rings(Timer::at(due)))
+        Box::pin(Rings {
+            timer: Timer::at(due),
+            set: Some(due),
+            due,
+        })
     }
 
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -30,20 +35,49 @@ impl Runtime for Quinn {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let state = UdpSocketState::new((&socket).into())?;
         let socket = Arc::new(Async::new(socket)?);
-        Ok(Arc::new(Socket { socket, state }))
+        let full = Arc::default();
+        Ok(Arc::new(Socket {
+            socket,
+            state,
+            full,
+        }))
     }
 }
 
+/// A timer that quinn sets anew with almost every packet, most often to later. The reactor is told only
+/// when it is to ring earlier than it would: each word to it is a system call. A timer that rings too
+/// early is set on from there.
 #[derive(Debug)]
-struct Rings(Timer);
+struct Rings {
+    timer: Timer,
+    /// When `timer` rings; it has rung if that is `None`.
+    set: Option<Instant>,
+    due: Instant,
+}
+
+impl Rings {
+    fn arm(&mut self) {
+        self.timer.set_at(self.due);
+        self.set = Some(self.due);
+    }
+}
 
 impl AsyncTimer for Rings {
     fn reset(mut self: Pin<&mut Self>, due: Instant) {
-        self.0.set_at(due);
+        self.due = due;
+        if self.set.is_none_or(|set| due < set) {
+            self.arm();
+        }
     }
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
+        loop {
+            ready!(Pin::new(&mut self.timer).poll(cx));
+            if self.set.take().is_none_or(|set| self.due <= set) {
+                return Poll::Ready(());
+            }
+            self.arm();
+        }
     }
 }
 
@@ -52,18 +86,29 @@ struct Socket {
     socket: Arc<Async<UdpSocket>>,
     /// What quinn-udp knows of the system: whether datagrams may be sent and received in batches.
     state: UdpSocketState,
+    /// The system took no more, the last time it was asked. To wait until it does is a turn of the
+    /// reactor, which not every datagram should cost.
+    full: Arc<AtomicBool>,
 }
 
 impl AsyncUdpSocket for Socket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Writable {
             socket: Arc::clone(&self.socket),
+            full: Arc::clone(&self.full),
             waiting: None,
         })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.state.send((&*self.socket).into(), transmit)
+        let sent = self.state.send((&*self.socket).into(), transmit);
+        if sent
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
+            self.full.store(true, Ordering::SeqCst);
+        }
+        sent
     }
 
     fn poll_recv(
@@ -104,17 +149,23 @@ impl AsyncUdpSocket for Socket {
 #[derive(Debug)]
 struct Writable {
     socket: Arc<Async<UdpSocket>>,
+    full: Arc<AtomicBool>,
     waiting: Option<WritableOwned<UdpSocket>>,
 }
 
 impl UdpPoller for Writable {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.waiting.is_none() && !this.full.load(Ordering::SeqCst) {
+            return Poll::Ready(Ok(()));
+        }
         let waiting = this
             .waiting
             .get_or_insert_with(|| Arc::clone(&this.socket).writable_owned());
         let done = ready!(Pin::new(waiting).poll(cx));
         this.waiting = None;
+        // Where that is wrong by now, the next attempt to send says so.
+        this.full.store(false, Ordering::SeqCst);
         Poll::Ready(done)
     }
 }

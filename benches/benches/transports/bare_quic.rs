@@ -70,9 +70,11 @@ impl Reader {
         }
     }
 
-    async fn each(&mut self, mut take: impl FnMut(&[u8])) {
-        let read = self.recv.read_chunks(&mut self.chunks).await;
-        let count = read.expect("a peer").expect("a stream without an end");
+    /// Hands what came to `take`. Returns whether there is a peer.
+    async fn each(&mut self, mut take: impl FnMut(&[u8])) -> bool {
+        let Ok(Some(count)) = self.recv.read_chunks(&mut self.chunks).await else {
+            return false;
+        };
         for chunk in &mut self.chunks[..count] {
             let mut chunk = std::mem::take(chunk);
             if !self.cut.is_empty() {
@@ -86,6 +88,7 @@ impl Reader {
             }
             self.cut.extend_from_slice(&chunk);
         }
+        true
     }
 }
 
@@ -104,8 +107,7 @@ async fn send(stream: &mut SendStream, out: &mut BytesMut) {
 async fn serve(mut stream: SendStream, recv: RecvStream) {
     let mut reader = Reader::new(recv);
     let mut out = BytesMut::new();
-    loop {
-        reader.each(|message| reply(message, &mut out)).await;
+    while reader.each(|message| reply(message, &mut out)).await {
         send(&mut stream, &mut out).await;
     }
 }
@@ -129,7 +131,8 @@ async fn call(address: SocketAddr, mut work: Work) {
                 frame(request, &mut out);
             }
             send(&mut stream, &mut out).await;
-            reader.each(|message| window.heard(message)).await;
+            let there = reader.each(|message| window.heard(message)).await;
+            assert!(there, "the server went away");
         }
         work.done.send(window.trips()).expect("a bench that waits");
     }

@@ -188,7 +188,7 @@ fn measure<S: Stack>(name: &'static str) {
         acks: false,
         operations,
     };
-    let (rounds, pings) = if is_test() { (1, 10) } else { (6, 500) };
+    let (rounds, pings) = if is_test() { (1, 10) } else { (6, 300) };
     contender.work(load(BULK_BYTES, 10));
     let (mut beside, mut alone, mut rate) = (Vec::new(), Vec::new(), 0);
     for _ in 0..rounds {

@@ -172,6 +172,15 @@ impl Nodes {
             / 1024.0
     }
 
+    fn sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        let open = open.expect("a system with /proc").flatten();
+        let names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names
+            .filter(|name| name.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     fn stop(mut self) {
         if let Some(mut stdin) = self.child.stdin.take() {
             let _ = stdin.write_all(b"over\n");
@@ -202,27 +211,32 @@ pub(crate) fn all() {
         nodes.wait_together();
     }
     let took = begun.elapsed();
-    // What they did to meet is over.
-    std::thread::sleep(Duration::from_secs(if is_test() { 0 } else { 10 }));
-    let before = [cpu(&alone), cpu(&others)];
-    let begun = Instant::now();
-    std::thread::sleep(Duration::from_secs(seconds));
-    let passed = begun.elapsed().as_secs_f64();
-    for (what, nodes, before) in [
-        ("one in a process of its own", &alone[..], before[0]),
-        ("each of the others, nine to a process", &others, before[1]),
-    ] {
-        let of_each = nodes.iter().map(|nodes| nodes.count).sum::<usize>() as f64;
-        let share = (cpu(nodes) - before) / passed * 100.0 / of_each;
-        let resident = nodes.iter().map(Nodes::resident_mib).sum::<f64>() / of_each;
-        say(&format!(
-            "idle, {count} nodes, {what}: {share:.2} % of one core, at most {CPU_MAX_PERCENT}: {}; \
-             {resident:.1} MiB resident, at most {RESIDENT_MAX_MIB}: {}",
-            verdict(share <= CPU_MAX_PERCENT),
-            verdict(resident <= RESIDENT_MAX_MIB),
-        ));
-    }
     say(&format!("idle: together after {:.1} s", took.as_secs_f64()));
+    // First with all the connections they met by; then with those they still use.
+    let waits = if is_test() { [0, 0] } else { [10, 300] };
+    for (when, wait) in ["just met", "at rest"].into_iter().zip(waits) {
+        std::thread::sleep(Duration::from_secs(wait));
+        let before = [cpu(&alone), cpu(&others)];
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_secs(seconds));
+        let passed = begun.elapsed().as_secs_f64();
+        for (what, nodes, before) in [
+            ("one in a process of its own", &alone[..], before[0]),
+            ("each of the others, nine to a process", &others, before[1]),
+        ] {
+            let of_each = nodes.iter().map(|nodes| nodes.count).sum::<usize>() as f64;
+            let share = (cpu(nodes) - before) / passed * 100.0 / of_each;
+            let resident = nodes.iter().map(Nodes::resident_mib).sum::<f64>() / of_each;
+            say(&format!(
+                "idle, {count} nodes, {when}, {what}: {share:.2} % of one core, at most \
+                 {CPU_MAX_PERCENT}: {}; {resident:.1} MiB resident, at most {RESIDENT_MAX_MIB}: {}; \
+                 {} sockets",
+                verdict(share <= CPU_MAX_PERCENT),
+                verdict(resident <= RESIDENT_MAX_MIB),
+                nodes.iter().map(Nodes::sockets).sum::<usize>() / of_each as usize,
+            ));
+        }
+    }
     others.into_iter().chain(alone).for_each(Nodes::stop);
 }
 

@@ -5,7 +5,7 @@ use trefoil_runtime_async_std::AsyncStd;
 use trefoil_runtime_tokio::Tokio;
 
 use crate::argument;
-use crate::measure::{Contender, Load, Summary, contest, say, verdict};
+use crate::measure::{Contender, Load, Middle, Summary, contest, say, verdict};
 use crate::ours::{GrpcOn, QuicOn, driven, polled};
 use crate::{bare_grpc, bare_quic, bare_tcp};
 
@@ -51,13 +51,15 @@ fn row(what: &str, contender: &Contender, summary: &Summary) {
     } else {
         String::new()
     };
+    let least = summary.cpu.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = summary.rate.iter().copied().fold(0.0, f64::max);
     say(&format!(
-        "{what}: {}: {:.2} us of CPU (median {:.2}), {:.0} k/s (median {:.0}){trips}, allocations {:.4}",
+        "{what}: {}: {least:.2} us of CPU (median {:.2}), {:.0} k/s (median {:.0}){trips}, \
+         allocations {:.4}",
         contender.name,
-        summary.cpu_best,
-        summary.cpu_median,
-        summary.rate_best / 1e3,
-        summary.rate_median / 1e3,
+        Middle::of(summary.cpu.clone()).median,
+        most / 1e3,
+        Middle::of(summary.rate.clone()).median / 1e3,
         summary.allocations,
     ));
 }
@@ -74,16 +76,15 @@ fn compared(what: &str, ours: &[Contender], bare: &[Contender]) {
         let (mine, theirs) = summaries.split_at(ours.len());
         let bare = &theirs[0];
         for (contender, mine) in ours.iter().zip(mine) {
-            let best = mine.cpu_best / bare.cpu_best;
+            let cpu = Middle::of_ratios(&mine.cpu, &bare.cpu);
             let more = mine.allocations - bare.allocations;
             say(&format!(
-                "{what}: {} against the bare loop: CPU {best:.2} (medians {:.2}), at most {CPU_MAX}: {}; \
-                 allocations {more:+.4}, at most {ALLOCATIONS_MAX}: {}; rate {:.2}",
+                "{what}: {} against the bare loop: CPU {cpu}, at most {CPU_MAX}: {}; \
+                 allocations {more:+.4}, at most {ALLOCATIONS_MAX}: {}; rate {}",
                 contender.name,
-                mine.cpu_median / bare.cpu_median,
-                verdict(best <= CPU_MAX),
+                verdict(cpu.median <= CPU_MAX),
                 verdict(more <= ALLOCATIONS_MAX),
-                mine.rate_median / bare.rate_median,
+                Middle::of_ratios(&mine.rate, &bare.rate),
             ));
         }
     }
@@ -134,17 +135,19 @@ pub(crate) fn runtimes() {
             for (contender, summary) in all.iter().zip(&summaries) {
                 row(&what, contender, summary);
             }
-            let ratio = |of: fn(&Summary) -> f64| of(&summaries[0]) / of(&summaries[1]);
-            let best = ratio(|s| s.rate_best);
+            let [async_io, tokio] = &summaries[..] else {
+                return;
+            };
+            let rate = Middle::of_ratios(&async_io.rate, &tokio.rate);
             let judged = if load.in_flight > 1 {
-                format!(", at least {RATE_MIN}: {}", verdict(best >= RATE_MIN))
+                let met = verdict(rate.median >= RATE_MIN);
+                format!(", at least {RATE_MIN}: {met}")
             } else {
                 String::new()
             };
             say(&format!(
-                "{what}: async-io against tokio: rate {best:.2} (medians {:.2}){judged}; CPU {:.2}",
-                ratio(|s| s.rate_median),
-                ratio(|s| s.cpu_best),
+                "{what}: async-io against tokio: rate {rate}{judged}; CPU {}",
+                Middle::of_ratios(&async_io.cpu, &tokio.cpu),
             ));
         }
     }

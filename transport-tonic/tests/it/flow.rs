@@ -258,3 +258,27 @@ async fn a_caller_that_neither_reads_nor_is_read_can_still_go_away() {
         }
     }
 }
+
+#[tokio::test]
+async fn messages_that_came_together_are_pieces_of_one_buffer() {
+    let (mut client, mut server, _keep) = pair(&small()).await;
+    let stream = client.open(BIDI);
+    for _ in 0..10 {
+        client.send(stream, &[7; 100]);
+    }
+    client.grpc.flush();
+    let call = server.accept().await;
+    let mut places = Vec::new();
+    let mut kept = Vec::new();
+    for _ in 0..10 {
+        let frame = server.expect_frame(call.stream).await;
+        places.push(frame.as_ptr() as usize);
+        kept.push(frame);
+    }
+    // Five bytes stand before each: none was moved since they were read.
+    assert!(
+        places
+            .windows(2)
+            .all(|two| two[1].wrapping_sub(two[0]) == 105)
+    );
+}
