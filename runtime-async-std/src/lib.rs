@@ -38,7 +38,7 @@
 //! | `ring` | yes | where there is TLS: the cryptography of ring |
 //! | `aws-lc-rs` | | where there is TLS: that of AWS-LC, also where both are there |
 //! | `async-std` | | tasks run on async-std's executor, for programs that are still there |
-//! | `smol` | | the same runtime under the name [`smol`](mod@smol) |
+//! | `smol` | | the same runtime under the name `smol` |
 //!
 //! All add up. With `tonic` and `quic` a node dials by the one that [`NodeOptions::transport`] says, and
 //! may be called by both. gRPC server reflection is offered on tokio only: its services are tasks of
