@@ -74,7 +74,9 @@ mod generated;
 #[cfg(feature = "prost")]
 pub mod owned;
 
-pub use generated::{admin, cache, common, control_plane, google, milvus, rpc, streaming};
+pub use generated::{
+    admin, cache, channels, common, control_plane, google, milvus, rpc, streaming, v2024_08,
+};
 pub use wire::{
     Decode, DecodeError, Each, Encode, Full, Map, Named, Packed, Reader, Repeated, U64s, Writer,
 };

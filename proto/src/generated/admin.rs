@@ -58,6 +58,194 @@ impl wire::Named for Counter<'_> {
     type View = Counter<'static>;
 }
 
+/// A voter's view of the election.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Election<'a, Voters = wire::Repeated<'a, Voter<'a>>> {
+    /// `leading`, `following`, `leaderless`, or `silent` while it must not vote.
+    pub state: &'a str,
+    /// The leader's address; empty if none is known.
+    pub leader: &'a str,
+    /// The leader's fencing token; 0 if none is known. Above 2^53.
+    pub token: i64,
+    /// How long the lease still lasts, as far as the node knows, in microseconds.
+    pub lease_left_us: u64,
+    /// Whether the node hears a quorum of voters, itself counted.
+    pub quorum: bool,
+    /// All voters in order of priority, the node itself among them.
+    pub voters: Voters,
+}
+
+impl<'a> wire::Decode<'a> for Election<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        let mut voters_start = wire::Start::default();
+        while !r.is_empty() {
+            let before = r;
+            match r.tag()? {
+                10 => self.state = r.string()?,
+                18 => self.leader = r.string()?,
+                24 => self.token = r.int64()?,
+                32 => self.lease_left_us = r.uint64()?,
+                40 => self.quorum = r.bool()?,
+                50 => self
+                    .voters
+                    .merge_run(&mut voters_start, before, &mut r, 50)?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), wire::DecodeError> {
+        self.voters.check()?;
+        Ok(())
+    }
+}
+
+impl<Voters> wire::Encode for Election<'_, Voters>
+where
+    Voters: wire::List<Voter<'static>>,
+{
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if !self.state.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.state.len()).saturating_add(1));
+        }
+        if !self.leader.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.leader.len()).saturating_add(1));
+        }
+        if self.token != 0 {
+            len = len.saturating_add(1 + wire::varint_len(self.token as u64));
+        }
+        if self.lease_left_us != 0 {
+            len = len.saturating_add(1 + wire::varint_len(self.lease_left_us));
+        }
+        if self.quorum {
+            len = len.saturating_add(2);
+        }
+        len = len.saturating_add(self.voters.list_len(50));
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        self.voters.write_list(50, w)?;
+        if self.quorum {
+            w.bool(40, self.quorum)?;
+        }
+        if self.lease_left_us != 0 {
+            w.uint64(32, self.lease_left_us)?;
+        }
+        if self.token != 0 {
+            w.int64(24, self.token)?;
+        }
+        if !self.leader.is_empty() {
+            w.string(18, self.leader)?;
+        }
+        if !self.state.is_empty() {
+            w.string(10, self.state)?;
+        }
+        Ok(())
+    }
+}
+
+impl<Voters> wire::Named for Election<'_, Voters> {
+    const NAME: &'static str = "trefoil.admin.v1.Election";
+    type View = Election<'static>;
+}
+
+/// Whether it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HandOverReply<'a> {
+    /// Whether the leadership was given away.
+    pub accepted: bool,
+    /// Why not, for people.
+    pub message: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for HandOverReply<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                8 => self.accepted = r.bool()?,
+                18 => self.message = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for HandOverReply<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if self.accepted {
+            len = len.saturating_add(2);
+        }
+        if !self.message.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.message.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.message.is_empty() {
+            w.string(18, self.message)?;
+        }
+        if self.accepted {
+            w.bool(8, self.accepted)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for HandOverReply<'_> {
+    const NAME: &'static str = "trefoil.admin.v1.HandOverReply";
+    type View = HandOverReply<'static>;
+}
+
+/// Asks the leader to make another voter the leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HandOverRequest<'a> {
+    /// The voter's address in the list.
+    pub to: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for HandOverRequest<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                10 => self.to = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for HandOverRequest<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if !self.to.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.to.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.to.is_empty() {
+            w.string(10, self.to)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for HandOverRequest<'_> {
+    const NAME: &'static str = "trefoil.admin.v1.HandOverRequest";
+    type View = HandOverRequest<'static>;
+}
+
 /// Whether it will.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LeaveReply<'a> {
@@ -407,6 +595,8 @@ pub struct StatusReply<
     'a,
     Members = wire::Repeated<'a, Member<'a>>,
     Counters = wire::Repeated<'a, Counter<'a>>,
+    UnreachableList = wire::Repeated<'a, Unreachable<'a>>,
+    Voters = wire::Repeated<'a, Voter<'a>>,
 > {
     /// The node's own name.
     pub host: &'a str,
@@ -434,6 +624,10 @@ pub struct StatusReply<
     pub counters: Counters,
     /// The version of the program.
     pub version: &'a str,
+    /// Hosts this node looks for and did not reach last time, members or not.
+    pub unreachable: UnreachableList,
+    /// What the node knows of the leader; absent if it takes no part in an election.
+    pub election: Option<Election<'a, Voters>>,
 }
 
 impl<'a> wire::Decode<'a> for StatusReply<'a> {
@@ -441,6 +635,7 @@ impl<'a> wire::Decode<'a> for StatusReply<'a> {
     fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
         let mut members_start = wire::Start::default();
         let mut counters_start = wire::Start::default();
+        let mut unreachable_start = wire::Start::default();
         while !r.is_empty() {
             let before = r;
             match r.tag()? {
@@ -461,6 +656,10 @@ impl<'a> wire::Decode<'a> for StatusReply<'a> {
                     .counters
                     .merge_run(&mut counters_start, before, &mut r, 98)?,
                 106 => self.version = r.string()?,
+                114 => self
+                    .unreachable
+                    .merge_run(&mut unreachable_start, before, &mut r, 114)?,
+                122 => self.election.get_or_insert_default().merge(r.message()?)?,
                 tag => r.skip(tag)?,
             }
         }
@@ -470,14 +669,21 @@ impl<'a> wire::Decode<'a> for StatusReply<'a> {
     fn check(&self) -> Result<(), wire::DecodeError> {
         self.members.check()?;
         self.counters.check()?;
+        self.unreachable.check()?;
+        if let Some(inner) = &self.election {
+            inner.check()?;
+        }
         Ok(())
     }
 }
 
-impl<Members, Counters> wire::Encode for StatusReply<'_, Members, Counters>
+impl<Members, Counters, UnreachableList, Voters> wire::Encode
+    for StatusReply<'_, Members, Counters, UnreachableList, Voters>
 where
     Members: wire::List<Member<'static>>,
     Counters: wire::List<Counter<'static>>,
+    UnreachableList: wire::List<Unreachable<'static>>,
+    Voters: wire::List<Voter<'static>>,
 {
     fn encoded_len(&self) -> usize {
         let mut len = 0usize;
@@ -516,10 +722,18 @@ where
         if !self.version.is_empty() {
             len = len.saturating_add(wire::prefixed_len(self.version.len()).saturating_add(1));
         }
+        len = len.saturating_add(self.unreachable.list_len(114));
+        if let Some(v) = &self.election {
+            len = len.saturating_add(wire::prefixed_len(v.encoded_len()).saturating_add(1));
+        }
         len
     }
 
     fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if let Some(v) = &self.election {
+            w.message(122, v)?;
+        }
+        self.unreachable.write_list(114, w)?;
         if !self.version.is_empty() {
             w.string(106, self.version)?;
         }
@@ -559,7 +773,9 @@ where
     }
 }
 
-impl<Members, Counters> wire::Named for StatusReply<'_, Members, Counters> {
+impl<Members, Counters, UnreachableList, Voters> wire::Named
+    for StatusReply<'_, Members, Counters, UnreachableList, Voters>
+{
     const NAME: &'static str = "trefoil.admin.v1.StatusReply";
     type View = StatusReply<'static>;
 }
@@ -593,6 +809,126 @@ impl wire::Encode for StatusRequest {
 impl wire::Named for StatusRequest {
     const NAME: &'static str = "trefoil.admin.v1.StatusRequest";
     type View = Self;
+}
+
+/// A host that did not answer, or that one side will not speak with.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Unreachable<'a> {
+    /// Its name.
+    pub host: &'a str,
+    /// Why, beginning with a stable code.
+    pub why: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for Unreachable<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                10 => self.host = r.string()?,
+                18 => self.why = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for Unreachable<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if !self.host.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.host.len()).saturating_add(1));
+        }
+        if !self.why.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.why.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.why.is_empty() {
+            w.string(18, self.why)?;
+        }
+        if !self.host.is_empty() {
+            w.string(10, self.host)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for Unreachable<'_> {
+    const NAME: &'static str = "trefoil.admin.v1.Unreachable";
+    type View = Unreachable<'static>;
+}
+
+/// A voter, as the answering node sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Voter<'a> {
+    /// Its address in the list.
+    pub addr: &'a str,
+    /// Whether it has answered on a stream that stands; true for the node itself.
+    pub connected: bool,
+    /// The last round trip to it, in microseconds; 0 if never measured, or the node itself.
+    pub round_trip_us: u64,
+    /// `ours`, `redhac`, or empty while it has not said.
+    pub kin: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for Voter<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                10 => self.addr = r.string()?,
+                16 => self.connected = r.bool()?,
+                24 => self.round_trip_us = r.uint64()?,
+                34 => self.kin = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for Voter<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if !self.addr.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.addr.len()).saturating_add(1));
+        }
+        if self.connected {
+            len = len.saturating_add(2);
+        }
+        if self.round_trip_us != 0 {
+            len = len.saturating_add(1 + wire::varint_len(self.round_trip_us));
+        }
+        if !self.kin.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.kin.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.kin.is_empty() {
+            w.string(34, self.kin)?;
+        }
+        if self.round_trip_us != 0 {
+            w.uint64(24, self.round_trip_us)?;
+        }
+        if self.connected {
+            w.bool(16, self.connected)?;
+        }
+        if !self.addr.is_empty() {
+            w.string(10, self.addr)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for Voter<'_> {
+    const NAME: &'static str = "trefoil.admin.v1.Voter";
+    type View = Voter<'static>;
 }
 
 /// The package's `FileDescriptorSet` with all it imports, for gRPC reflection.
@@ -629,10 +965,18 @@ pub mod service {
             server_streaming: false,
         };
 
+        /// Give the leadership to another voter; asked of the leader.
+        pub const HAND_OVER: MethodDescriptor = MethodDescriptor {
+            path: "/trefoil.admin.v1.Admin/HandOver",
+            client_streaming: false,
+            server_streaming: false,
+        };
+
         /// All methods.
-        pub static METHODS: &[MethodDescriptor] = &[STATUS, LEAVE, OWNER];
+        pub static METHODS: &[MethodDescriptor] = &[STATUS, LEAVE, OWNER, HAND_OVER];
     }
 
     /// All methods of all services of the package.
-    pub static METHODS: &[crate::MethodDescriptor] = &[admin::STATUS, admin::LEAVE, admin::OWNER];
+    pub static METHODS: &[crate::MethodDescriptor] =
+        &[admin::STATUS, admin::LEAVE, admin::OWNER, admin::HAND_OVER];
 }

@@ -92,6 +92,12 @@ pub struct StatusReply {
     /// The version of the program.
     #[prost(string, tag = "13")]
     pub version: ::prost::alloc::string::String,
+    /// Hosts this node looks for and did not reach last time, members or not.
+    #[prost(message, repeated, tag = "14")]
+    pub unreachable: ::prost::alloc::vec::Vec<Unreachable>,
+    /// What the node knows of the leader; absent if it takes no part in an election.
+    #[prost(message, optional, tag = "15")]
+    pub election: ::core::option::Option<Election>,
 }
 impl ::prost::Name for StatusReply {
     const NAME: &'static str = "StatusReply";
@@ -101,6 +107,84 @@ impl ::prost::Name for StatusReply {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/trefoil.admin.v1.StatusReply".into()
+    }
+}
+/// A voter's view of the election.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Election {
+    /// `leading`, `following`, `leaderless`, or `silent` while it must not vote.
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    /// The leader's address; empty if none is known.
+    #[prost(string, tag = "2")]
+    pub leader: ::prost::alloc::string::String,
+    /// The leader's fencing token; 0 if none is known. Above 2^53.
+    #[prost(int64, tag = "3")]
+    pub token: i64,
+    /// How long the lease still lasts, as far as the node knows, in microseconds.
+    #[prost(uint64, tag = "4")]
+    pub lease_left_us: u64,
+    /// Whether the node hears a quorum of voters, itself counted.
+    #[prost(bool, tag = "5")]
+    pub quorum: bool,
+    /// All voters in order of priority, the node itself among them.
+    #[prost(message, repeated, tag = "6")]
+    pub voters: ::prost::alloc::vec::Vec<Voter>,
+}
+impl ::prost::Name for Election {
+    const NAME: &'static str = "Election";
+    const PACKAGE: &'static str = "trefoil.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.admin.v1.Election".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.admin.v1.Election".into()
+    }
+}
+/// A voter, as the answering node sees it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Voter {
+    /// Its address in the list.
+    #[prost(string, tag = "1")]
+    pub addr: ::prost::alloc::string::String,
+    /// Whether it has answered on a stream that stands; true for the node itself.
+    #[prost(bool, tag = "2")]
+    pub connected: bool,
+    /// The last round trip to it, in microseconds; 0 if never measured, or the node itself.
+    #[prost(uint64, tag = "3")]
+    pub round_trip_us: u64,
+    /// `ours`, `redhac`, or empty while it has not said.
+    #[prost(string, tag = "4")]
+    pub kin: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Voter {
+    const NAME: &'static str = "Voter";
+    const PACKAGE: &'static str = "trefoil.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.admin.v1.Voter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.admin.v1.Voter".into()
+    }
+}
+/// A host that did not answer, or that one side will not speak with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unreachable {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Why, beginning with a stable code.
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Unreachable {
+    const NAME: &'static str = "Unreachable";
+    const PACKAGE: &'static str = "trefoil.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.admin.v1.Unreachable".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.admin.v1.Unreachable".into()
     }
 }
 /// A number that only grows while the node runs.
@@ -211,5 +295,42 @@ impl ::prost::Name for Owner {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/trefoil.admin.v1.Owner".into()
+    }
+}
+/// Asks the leader to make another voter the leader.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandOverRequest {
+    /// The voter's address in the list.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+}
+impl ::prost::Name for HandOverRequest {
+    const NAME: &'static str = "HandOverRequest";
+    const PACKAGE: &'static str = "trefoil.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.admin.v1.HandOverRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.admin.v1.HandOverRequest".into()
+    }
+}
+/// Whether it does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandOverReply {
+    /// Whether the leadership was given away.
+    #[prost(bool, tag = "1")]
+    pub accepted: bool,
+    /// Why not, for people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for HandOverReply {
+    const NAME: &'static str = "HandOverReply";
+    const PACKAGE: &'static str = "trefoil.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.admin.v1.HandOverReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.admin.v1.HandOverReply".into()
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod cache;
+pub mod channels;
 pub mod common;
 pub mod control_plane;
 pub mod google;

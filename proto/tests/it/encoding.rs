@@ -261,7 +261,7 @@ fn names_are_those_of_prost() {
 }
 
 #[test]
-fn the_schemas_hold_17_remote_procedures_and_three_of_our_own() {
+fn the_schemas_hold_17_remote_procedures_beside_our_own() {
     use trefoil_proto::{admin, cache, streaming};
     let all = [
         service::METHODS,
@@ -269,7 +269,8 @@ fn the_schemas_hold_17_remote_procedures_and_three_of_our_own() {
         streaming::service::METHODS,
     ];
     assert_eq!(all.map(<[MethodDescriptor]>::len), [8, 1, 8]);
-    assert_eq!(admin::service::METHODS.len(), 3);
+    assert_eq!(admin::service::METHODS.len(), 4);
+    assert_eq!(trefoil_proto::channels::service::METHODS.len(), 5);
     assert_eq!(
         cache::service::cache::STREAM_VALUES,
         MethodDescriptor {

@@ -34,10 +34,14 @@ fn base64(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The vectors by their description.
 fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
-    SEED.lines()
-        .filter_map(|line| line.strip_prefix("seed "))
+    vectors_of(SEED, "seed ")
+}
+
+/// The vectors of a file by their description.
+pub(crate) fn vectors_of(text: &'static str, prefix: &str) -> BTreeMap<&'static str, Vec<u8>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(prefix))
         .map(|line| {
             let (name, bytes) = line.trim().rsplit_once(' ').unwrap();
             (name.trim(), hex(bytes))
@@ -45,7 +49,7 @@ fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
         .collect()
 }
 
-fn round<'a, V: Decode<'a> + Encode>(bytes: &'a [u8]) -> V {
+pub(crate) fn round<'a, V: Decode<'a> + Encode>(bytes: &'a [u8]) -> V {
     let view = view::<V>(bytes).unwrap();
     assert_eq!(encoded(&view), bytes);
     view

@@ -7,6 +7,7 @@ mod corpus;
 
 mod bounds;
 mod conformance;
+mod dialects;
 mod differential;
 mod encoding;
 mod golden;
