@@ -7,12 +7,12 @@
 
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
-#[allow(dead_code, reason = "only its transport is used here")]
-#[path = "custom_transport.rs"]
-pub mod custom_transport;
+#[path = "custom_transport/transport.rs"]
+pub mod transport;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,11 +22,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use custom_transport::{Channels, Fallible, Network};
+use transport::Channels;
 use trefoil_core::driver::{Driver, Runtime};
 use trefoil_core::engine::Engine;
 use trefoil_core::machine::Events;
-use trefoil_core::memory::MemoryStore;
+use trefoil_core::memory::{Carried, MemoryStore};
 use trefoil_core::ring::actor::{Actor, ActorKind, Failed, Output, Ran, Rejected, Reply, Stage};
 use trefoil_core::ring::actors::{ActorsCommand, ActorsEvent, Ticket};
 use trefoil_core::ring::{Ring, RingCommand, RingConfig, RingEvent, RingRefused};
@@ -215,6 +215,8 @@ impl Runtime<Ring> for Local {
 const HOSTS: [&str; 2] = ["a:7001", "b:7001"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
 /// An actor that counts the messages it was sent.
 struct Counter(u64);
 
@@ -255,9 +257,9 @@ fn run(asks: Vec<Receiver<Ask>>, complete: &Sender<()>) -> Fallible<u64> {
         start: std::time::Instant::now(),
         alarm: Cell::new(None),
     });
-    let (network, store) = (Network::default(), MemoryStore::new());
+    let (carriers, store) = (Channels::between(&HOSTS), MemoryStore::new());
     let mut tasks: Vec<Task> = Vec::new();
-    for ((asks, host), boot) in asks.into_iter().zip(HOSTS).zip(1..) {
+    for (((asks, host), carrier), boot) in asks.into_iter().zip(HOSTS).zip(carriers).zip(1..) {
         let config = RingConfig::lan(host, &HOSTS, boot);
         let engine = Engine::new(config.engine(), Ring::new(config)?)?;
         let session = store.session(host, engine.limits().storage_ops_max);
@@ -271,7 +273,8 @@ fn run(asks: Vec<Receiver<Ask>>, complete: &Sender<()>) -> Fallible<u64> {
             done: VecDeque::new(),
             complete: Some(complete.clone()),
         };
-        let mut driver = Driver::new(engine, Channels::new(&network, host), session, local);
+        let transport = Carried::new(carrier, engine.limits().streams_max);
+        let mut driver = Driver::new(engine, transport, session, local);
         tasks.push(Box::pin(poll_fn(move |cx| driver.poll(cx))));
     }
     Ok(execute(&clock, tasks))

@@ -116,7 +116,7 @@ impl AddressBook {
 
 /// A seeded hash of short strings: one multiply-and-fold per 8 bytes, as wyhash does. It stays
 /// inside the process.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let fold = |a: u64, b: u64| {
         let product = u128::from(a) * u128::from(b);

@@ -8,11 +8,11 @@ use crate::addresses::AddressBook;
 use crate::codes;
 use crate::engine::EngineConfig;
 use crate::header::{Header, HeaderWriter};
-use crate::id::{LinkId, NodeId};
+use crate::id::{LinkId, MethodId, NodeId};
 use crate::identity::{self, Identity, Token};
 use crate::limits::LimitsError;
 use crate::link::Links;
-use crate::machine::Full;
+use crate::machine::{Full, RefusedCaller};
 use crate::status::{Code, Status};
 
 /// Room for one header with our identity and a machine's own pairs.
@@ -121,13 +121,14 @@ impl Admission {
     }
 
     /// Who a caller is, if it may speak with us. `names` are those of its certificate.
-    pub(crate) fn caller(
+    pub(crate) fn caller<'a>(
         &mut self,
         config: &EngineConfig,
         book: &AddressBook,
-        header: Header<'_>,
-        names: Option<&[u8]>,
-    ) -> Result<Sender, Status<'static>> {
+        method: MethodId,
+        header: Header<'a>,
+        names: Option<&'a [u8]>,
+    ) -> Result<Sender, (Status<'static>, RefusedCaller<'a>)> {
         let peer = Identity::from_header(header);
         let is_named = peer.is_none_or(|peer| match names {
             Some(names) => identity::names_host(names, peer.node),
@@ -138,24 +139,38 @@ impl Admission {
         } else if !is_named {
             Err((Code::Unauthenticated, codes::NOT_NAMED))
         } else {
-            sender(config, book, peer).map_err(|why| (Code::FailedPrecondition, why))
+            sender(config, book, method, peer).map_err(|why| (Code::FailedPrecondition, why))
         };
         said.map_err(|(code, why)| {
             self.mismatches += 1;
-            Status::new(code, why)
+            let refused = RefusedCaller {
+                host: peer.map(|peer| peer.node),
+                names: names.and_then(|names| core::str::from_utf8(names).ok()),
+                why,
+            };
+            (Status::new(code, why), refused)
         })
     }
 
-    /// Whether the sender of an answer may speak with us, or why not.
+    /// Whether the sender of an answer may speak with us, or why not. Its certificate was compared with
+    /// the host that was dialled, so that must be who it says it is: with a certificate of its own it
+    /// could answer in the name of any other node.
     pub(crate) fn callee(
         &mut self,
         config: &EngineConfig,
         book: &AddressBook,
         link: LinkId,
+        method: MethodId,
         header: Header<'_>,
     ) -> Result<(), &'static str> {
         let peer = Identity::from_header(header);
-        let said = sender(config, book, peer).map(drop);
+        let dialled = book.name(Links::end(link).0);
+        // Whoever dials another of its own names hears itself.
+        let is_other = |peer: Identity<'_>| peer.node != dialled && peer.node != config.node;
+        let said = match sender(config, book, method, peer) {
+            Ok(_) if peer.is_some_and(is_other) => Err(codes::OTHER_HOST),
+            said => said.map(drop),
+        };
         said.inspect_err(|why| self.refused_by(link, why))
     }
 
@@ -175,12 +190,13 @@ impl Admission {
 fn sender(
     config: &EngineConfig,
     book: &AddressBook,
+    method: MethodId,
     peer: Option<Identity<'_>>,
 ) -> Result<Sender, &'static str> {
     let Some(peer) = peer else {
         return Ok(Sender::Nobody);
     };
-    if let Err(mismatch) = identity(config).accepts(&peer) {
+    if let Err(mismatch) = identity(config).accepts(&peer, method) {
         return Err(mismatch.message());
     }
     if peer.node == config.node && peer.boot != config.boot {

@@ -38,7 +38,8 @@ pub struct EngineConfig {
     /// Which store holds its journals, zero if none or it does not say: [`Storage::id`]. Nodes of
     /// different stores are refused.
     pub store: u64,
-    /// Hash of the electorate, zero if none.
+    /// Hash of the electorate, zero if none: `ElectionConfig::electorate_hash`. Voters whose hashes differ
+    /// refuse each other, one that says zero is not looked at.
     pub electorate: u64,
     /// What this node can do beyond the wire.
     pub features: u64,
@@ -219,18 +220,25 @@ impl<M: Machine> Engine<M> {
                 let header = Header(header.as_ref());
                 let names = caller.names.as_ref().map(AsRef::as_ref);
                 let hub = &mut self.hub;
-                let sender = hub.admission.caller(&hub.config, &hub.book, header, names);
+                let sender = hub
+                    .admission
+                    .caller(&hub.config, &hub.book, method, header, names);
                 let (from, is_nobody) = match sender {
                     Ok(Sender::Node(from)) => (from, false),
                     Ok(Sender::Nobody) => (None, true),
-                    Err(status) => return transport.refuse(call, status),
+                    Err((status, refused)) => {
+                        up.refused_caller(refused);
+                        return transport.refuse(call, status);
+                    }
                 };
                 let trusted = caller.loopback || names.is_some() || self.hub.config.token.is_some();
                 let deadline = timeout.map(|timeout| now + timeout);
                 let inserted = if is_nobody && self.hub.is_crowded() {
                     Err(Full)
                 } else {
-                    self.hub.table.insert(Side::Offered, Tag::NEW, deadline)
+                    self.hub
+                        .table
+                        .insert(Side::Offered, method, Tag::NEW, deadline)
                 };
                 let Ok(stream) = inserted else {
                     return transport
@@ -265,15 +273,18 @@ impl<M: Machine> Engine<M> {
                     return;
                 };
                 let hub = &mut self.hub;
-                let admitted = hub.admission.callee(&hub.config, &hub.book, link, header);
+                hub.links.heard(link);
+                let Some(method) = hub.table.method(stream) else {
+                    return;
+                };
+                let admitted = hub
+                    .admission
+                    .callee(&hub.config, &hub.book, link, method, header);
                 if let Err(message) = admitted {
                     transport.end(stream, Status::new(Code::Cancelled, message));
-                    self.hub.table.end_later(
-                        stream,
-                        Code::FailedPrecondition,
-                        Cause::Local,
-                        message,
-                    );
+                    // It has heard what was sent: what it made of that is not known.
+                    let (code, cause) = (Code::FailedPrecondition, Cause::Lost);
+                    self.hub.table.end_later(stream, code, cause, message);
                 } else {
                     self.deliver(
                         now,
@@ -325,6 +336,9 @@ impl<M: Machine> Engine<M> {
                     return;
                 };
                 self.hub.forget(now, stream);
+                if let (Side::Opened(link), Cause::Peer) = (side, cause) {
+                    self.hub.links.heard(link);
+                }
                 let message = core::str::from_utf8(message.as_ref()).unwrap_or_default();
                 if let (Side::Opened(link), Code::FailedPrecondition | Code::Unauthenticated) =
                     (side, code)
@@ -553,7 +567,10 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
         tag: Tag,
     ) -> Result<StreamId, Full> {
         let link = Links::id(to, class);
-        let stream = self.hub.table.insert(Side::Opened(link), tag, deadline)?;
+        let stream = self
+            .hub
+            .table
+            .insert(Side::Opened(link), method, tag, deadline)?;
         let way = self.hub.links.want(self.now, link);
         self.hub.links.opened(link);
         match way {
@@ -614,8 +631,12 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
     }
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        let open = self.hub.table.open(stream).is_some();
-        if self.hub.forget(self.now, stream) && open {
+        let open = self.hub.table.open(stream).map(|(side, _)| side);
+        // A machine will not speak with a peer that it called: operators are told as of any other.
+        if let (Some(Side::Opened(link)), Code::FailedPrecondition) = (open, status.code) {
+            self.hub.admission.refused_by(link, status.message);
+        }
+        if self.hub.forget(self.now, stream) && open.is_some() {
             self.transport.end(stream, status);
         }
     }

@@ -1,12 +1,15 @@
 //! Who our own nodes say they are, in the metadata of every stream. Old peers ignore it.
 
 use alloc::string::String;
+use core::net::IpAddr;
 
 use subtle::ConstantTimeEq;
 
 use crate::codes;
 use crate::header::{Header, HeaderWriter};
+use crate::id::MethodId;
 use crate::machine::Full;
+use crate::method::is_about_ids;
 
 /// Metadata key: the node's name, which is its host string on the wire.
 pub const NODE: &str = "trefoil-node";
@@ -83,19 +86,48 @@ pub fn shows_token(header: Header<'_>, asked: Option<&str>) -> bool {
 }
 
 /// Whether one of the `names` of a certificate, separated by line ends, is that of the host of `node`,
-/// which is `host:port`. A name `*.zone` stands for one label before the zone.
+/// which is `host:port`. Addresses are compared as such, however they are spelled; a name `*.zone`
+/// stands for one label before the zone.
 #[must_use]
 pub fn names_host(names: &[u8], node: &str) -> bool {
-    let host = node.rsplit_once(':').map_or(node, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = host_of(node);
+    let address = address(host);
     names.split(|byte| *byte == b'\n').any(|name| {
-        core::str::from_utf8(name).is_ok_and(|name| match name.strip_prefix("*.") {
-            Some(zone) => host
-                .split_once('.')
-                .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(zone)),
-            None => !name.is_empty() && name.eq_ignore_ascii_case(host),
-        })
+        let Ok(name) = core::str::from_utf8(name) else {
+            return false;
+        };
+        match address {
+            Some(address) => name.parse() == Ok(address),
+            None => is_name_of(name, host),
+        }
     })
+}
+
+/// The host of `host:port`, of `[v6]:port`, or of either without its port.
+fn host_of(node: &str) -> &str {
+    let bracketed = node.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    match bracketed {
+        Some((host, _)) => host,
+        None if node.parse::<IpAddr>().is_ok() => node,
+        None => node.rsplit_once(':').map_or(node, |(host, _)| host),
+    }
+}
+
+/// An address as such. The zone of an IPv6 address says by which interface, not who.
+fn address(host: &str) -> Option<IpAddr> {
+    host.split_once('%')
+        .map_or(host, |(host, _)| host)
+        .parse()
+        .ok()
+}
+
+fn is_name_of(name: &str, host: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(zone) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(zone)),
+        None => !name.is_empty() && name.eq_ignore_ascii_case(host),
+    }
 }
 
 /// The identity of a node.
@@ -225,13 +257,17 @@ impl<'a> Identity<'a> {
         header.push(FEATURES, &hex(self.features))
     }
 
-    /// Whether `other` may be in one cluster with this node.
+    /// Whether `other` may be in one cluster with this node, and one of both may call `method` of the
+    /// other.
     ///
     /// # Errors
     /// What differs.
-    pub fn accepts(&self, other: &Identity<'_>) -> Result<(), Mismatch> {
+    pub fn accepts(&self, other: &Identity<'_>, method: MethodId) -> Result<(), Mismatch> {
         if self.cluster != other.cluster {
             return Err(Mismatch::Cluster);
+        }
+        if !is_about_ids(method) {
+            return Ok(());
         }
         if self.placement != other.placement {
             return Err(Mismatch::Placement);
@@ -260,6 +296,7 @@ pub fn decimal(value: u64, digits: &mut [u8; 20]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::{cache, control_plane};
 
     const NODE_A: Identity<'_> = Identity {
         node: "127.0.0.1:7001",
@@ -306,31 +343,48 @@ mod tests {
 
     #[test]
     fn clusters_and_placements_that_differ_never_merge() {
+        let accepts = |other: Identity<'_>| NODE_A.accepts(&other, control_plane::PING);
         assert_eq!(
-            NODE_A.accepts(&Identity {
+            accepts(Identity {
                 cluster: "other",
                 ..NODE_A
             }),
             Err(Mismatch::Cluster)
         );
         assert_eq!(
-            NODE_A.accepts(&Identity {
+            accepts(Identity {
                 placement: 1,
                 ..NODE_A
             }),
             Err(Mismatch::Placement)
         );
         assert_eq!(
-            NODE_A.accepts(&Identity { store: 6, ..NODE_A }),
+            accepts(Identity { store: 6, ..NODE_A }),
             Err(Mismatch::Store)
         );
-        assert_eq!(NODE_A.accepts(&Identity { store: 0, ..NODE_A }), Ok(()));
+        assert_eq!(accepts(Identity { store: 0, ..NODE_A }), Ok(()));
         assert_eq!(
-            NODE_A.accepts(&Identity {
+            accepts(Identity {
                 incarnation: 7,
                 ..NODE_A
             }),
             Ok(())
+        );
+    }
+
+    #[test]
+    fn voters_need_not_share_a_store_nor_place_ids_alike() {
+        let other = Identity {
+            placement: 1,
+            store: 6,
+            ..NODE_A
+        };
+        assert_eq!(NODE_A.accepts(&other, cache::STREAM_VALUES), Ok(()));
+        let cluster = "other";
+        let other = Identity { cluster, ..NODE_A };
+        assert_eq!(
+            NODE_A.accepts(&other, cache::STREAM_VALUES),
+            Err(Mismatch::Cluster)
         );
     }
 
@@ -343,6 +397,10 @@ mod tests {
             "a.ring.example.org:7",
             "10.0.0.7:7001",
             "[::1]:7001",
+            "[0:0:0:0:0:0:0:1]:7001",
+            "[::0001]:7001",
+            "[::1%lo]:7001",
+            "::1",
         ] {
             assert!(names_host(names, node), "{node}");
         }
@@ -352,12 +410,17 @@ mod tests {
             ".ring.example.org:7",
             "a.b.ring.example.org:7",
             "10.0.0.70:7001",
+            "[::2]:7001",
+            "[::]:1",
             ":7001",
             "",
         ] {
             assert!(!names_host(names, node), "{node}");
         }
         assert!(!names_host(b"", "a:1") && !names_host(b"", ":1"));
+        // The names' own spelling does not matter either, and a zone is one of names only.
+        assert!(names_host(b"0:0::00A1", "[::a1]:1") && names_host(b"fe80::1", "[FE80::1%2]:1"));
+        assert!(!names_host(b"*.0.0.7", "10.0.0.7:7001"));
     }
 
     #[test]

@@ -14,6 +14,10 @@
 //! | run the machines on a runtime or transport of your own | [`driver::Driver`], or [`engine::Engine`] by hand |
 //! | bring a transport, a store | implement [`transport::Transport`], [`storage::Storage`] |
 //! | know where ids belong, and nothing else | [`ring::placement::Placement`] |
+//! | elect a leader, and nothing else | [`election::Election`] |
+//! | run ring, election and channels on one node | [`node::Node`] |
+//! | serve log channels on one node, under terms and fences | [`channels::worker::Worker`] |
+//! | write to log channels and read from them | [`channels::client::Client`] |
 //! | write actors | [`ring::actor::Actor`] |
 //! | try all of it on one thread, without time | [`ring::local::LocalRing`] |
 //!
@@ -98,7 +102,8 @@
 //! | `cargo run -p trefoil-core --example ...` | shows |
 //! |---|---|
 //! | `three_nodes` | three nodes in memory, under a clock that is a number; the owner of an actor is stopped |
-//! | `custom_transport` | a transport of your own, and an engine that is run by hand on each of two threads |
+//! | `leader` | three voters elect a leader under fencing tokens; it hands over, stands still, and is replaced |
+//! | `custom_transport` | a transport of your own in less than a hundred lines, and an engine that is run by hand on each of two threads |
 //! | `custom_executor` | the driver under an executor of forty lines, called from another thread |
 //!
 //! # Features
@@ -106,6 +111,8 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `ring` | yes | [`ring`]: membership, placement, directory, actors, client |
+//! | `election` | yes | [`election`]: one leader at a time, with a fencing token |
+//! | `channels` | yes | [`channels`]: where log channels belong, who has them, how they are served, written to and read from |
 //!
 //! Stable codes of errors that go over the wire are listed in [`codes`].
 #![no_std]
@@ -115,8 +122,12 @@ extern crate alloc;
 
 pub mod addresses;
 mod admission;
+#[cfg(feature = "channels")]
+pub mod channels;
 pub mod codes;
 pub mod driver;
+#[cfg(feature = "election")]
+pub mod election;
 pub mod engine;
 pub mod hash;
 pub mod header;
@@ -127,6 +138,8 @@ pub mod link;
 pub mod machine;
 pub mod memory;
 pub mod method;
+#[cfg(all(feature = "ring", feature = "election", feature = "channels"))]
+pub mod node;
 pub mod pair;
 #[cfg(feature = "ring")]
 pub mod ring;
@@ -139,6 +152,8 @@ pub mod time;
 pub mod timers;
 pub mod transport;
 pub mod wire;
+#[cfg(any(feature = "ring", feature = "election", feature = "channels"))]
+pub mod xxh3;
 
 #[cfg(test)]
 pub(crate) mod testing;

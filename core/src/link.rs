@@ -2,8 +2,11 @@
 //!
 //! Each peer has up to two links, one per [`Class`]. A link is dialled when a stream wants it, and
 //! only then: nothing is kept open for a peer nobody speaks to. After a failure the link backs off,
-//! doubling with jitter, and streams that want it meanwhile end at once with the cause of the last
-//! failure, so that a caller is never kept waiting for an attempt that is not being made.
+//! doubling with jitter until the peer has answered something (a connection that merely stands may be
+//! closed by a peer that does not trust this side, as TLS 1.3 lets it), and streams that want it meanwhile end at once with the cause of the last
+//! failure, so that a caller is never kept waiting for an attempt that is not being made. Only a link that
+//! was of use and stood for as long as the longest wait is dialled again at once when it is lost: a refusal
+//! then says without delay that the peer's process is gone.
 
 use alloc::vec::Vec;
 
@@ -52,8 +55,12 @@ enum State {
 #[derive(Clone, Debug)]
 struct Link {
     state: State,
+    /// In a row, since the peer was heard last.
     failures: u32,
     streams: u32,
+    /// When it came up, and whether the peer was heard since.
+    up_at: Instant,
+    is_heard: bool,
 }
 
 /// What a stream that wants a link is told.
@@ -94,6 +101,8 @@ impl Links {
             state: State::Idle,
             failures: 0,
             streams: 0,
+            up_at: Instant::ZERO,
+            is_heard: false,
         };
         Self {
             config,
@@ -157,6 +166,14 @@ impl Links {
         }
     }
 
+    /// The peer answered on a stream of the link.
+    pub fn heard(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(id.0 as usize) {
+            link.failures = 0;
+            link.is_heard = true;
+        }
+    }
+
     /// The transport reports on the link.
     pub fn handle(&mut self, now: Instant, id: LinkId, event: LinkEvent) {
         let Some(link) = self.links.get_mut(id.0 as usize) else {
@@ -165,7 +182,7 @@ impl Links {
         match (event, link.state) {
             (LinkEvent::Up, State::Dialing) => {
                 link.state = State::Up;
-                link.failures = 0;
+                (link.up_at, link.is_heard) = (now, false);
                 if link.streams == 0 {
                     self.timers.set(id.0, now + self.config.idle);
                 } else {
@@ -176,6 +193,14 @@ impl Links {
             (LinkEvent::Up, _) | (_, State::Idle | State::BackingOff(_)) => {}
             (LinkEvent::Refused, State::Dialing | State::Up) => {
                 self.back_off(now, id, Cause::Refused)
+            }
+            // Whether the peer is gone is known when it is dialled. One that hangs up on everybody is
+            // dialled no more often than one that refuses.
+            (LinkEvent::Lost, State::Up)
+                if link.is_heard && now >= link.up_at + self.config.backoff_max =>
+            {
+                link.state = State::Idle;
+                self.timers.cancel(id.0);
             }
             (LinkEvent::Lost, State::Dialing | State::Up) => self.back_off(now, id, Cause::Lost),
             (LinkEvent::Untrusted, State::Dialing | State::Up) => {
@@ -264,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_doubling_and_success_resets() {
+    fn failures_back_off_doubling_and_an_answer_resets() {
         let mut links = links();
         let mut now = Instant::ZERO;
         let mut waits = [Duration::ZERO; 6];
@@ -281,8 +306,66 @@ mod tests {
         assert!(waits[5] <= Duration::from_millis(600));
         assert_eq!(links.want(now, A), Way::Dial(A));
         links.handle(now, A, LinkEvent::Up);
+        // To stand is not to be trusted.
+        links.handle(now, A, LinkEvent::Untrusted);
+        now = links.poll_timeout().unwrap();
+        assert!(
+            now.since(Instant::ZERO) > waits.iter().sum::<Duration>() + Duration::from_millis(300)
+        );
+        assert_eq!(links.pop_due(now), None);
+        assert_eq!(links.want(now, A), Way::Dial(A));
+        links.handle(now, A, LinkEvent::Up);
+        links.heard(A);
         links.handle(now, A, LinkEvent::Lost);
         assert!(links.poll_timeout().unwrap().since(now) <= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_link_that_stood_well_is_dialled_again_at_once_when_it_is_lost() {
+        let config = LinkConfig::default();
+        let mut links = links();
+        let mut now = Instant::ZERO;
+        // So that an unused link has a timer, which must not be taken for another.
+        for streams in [1, 0] {
+            assert_eq!(links.want(now, A), Way::Dial(A));
+            links.handle(now, A, LinkEvent::Up);
+            links.heard(A);
+            if streams > 0 {
+                links.opened(A);
+            }
+            now += config.backoff_max;
+            links.handle(now, A, LinkEvent::Lost);
+            links.closed(now, A);
+            assert_eq!(links.poll_timeout(), None);
+        }
+        assert_eq!(links.want(now, A), Way::Dial(A));
+        links.handle(now, A, LinkEvent::Refused);
+        let due = links.poll_timeout().unwrap();
+        assert!(
+            due.since(now) >= config.backoff_min.mul_f32(0.8),
+            "then it backs off"
+        );
+    }
+
+    #[test]
+    fn a_link_that_stood_briefly_or_said_nothing_backs_off() {
+        for (stood, is_heard) in [(499, true), (5_000, false)] {
+            let mut links = links();
+            // It failed before: to stand is not to be of use.
+            links.want(Instant::ZERO, A);
+            links.handle(Instant::ZERO, A, LinkEvent::Refused);
+            let now = links.poll_timeout().unwrap();
+            links.pop_due(now);
+            assert_eq!(links.want(now, A), Way::Dial(A));
+            links.opened(A);
+            links.handle(now, A, LinkEvent::Up);
+            if is_heard {
+                links.heard(A);
+            }
+            let now = now + Duration::from_millis(stood);
+            links.handle(now, A, LinkEvent::Lost);
+            assert_eq!(links.want(now, A), Way::Closed(Cause::Lost));
+        }
     }
 
     #[test]

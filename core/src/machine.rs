@@ -92,10 +92,25 @@ pub trait Io {
     fn forget(&mut self, node: NodeId);
 }
 
-/// Takes what a machine tells the layer above it.
+/// A caller that this node will not speak with. What it says of itself is not proven by anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedCaller<'a> {
+    /// The host it says it is; none if it says nothing.
+    pub host: Option<&'a str>,
+    /// The names of its certificate, on a line each, if it has one.
+    pub names: Option<&'a str>,
+    /// Code and message it was refused with.
+    pub why: &'static str,
+}
+
+/// Takes what a machine, and what lies between it and the world, tells the layer above.
 pub trait Events<M: Machine + ?Sized> {
     /// One event; what it borrows is gone when this returns.
     fn event(&mut self, event: M::Event<'_>);
+
+    /// A caller was refused before any machine saw it. Anybody can make this happen as often as he
+    /// likes.
+    fn refused_caller(&mut self, _caller: RefusedCaller<'_>) {}
 }
 
 impl<M: Machine + ?Sized, F: FnMut(M::Event<'_>)> Events<M> for F {

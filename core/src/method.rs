@@ -50,12 +50,70 @@ pub mod admin {
     pub const LEAVE: MethodId = MethodId(9);
     /// Owners of some ids.
     pub const OWNER: MethodId = MethodId(10);
+    /// A leader gives its leadership to another voter.
+    pub const HAND_OVER: MethodId = MethodId(11);
+}
+
+/// Methods of `cache.Cache`.
+pub mod cache {
+    use crate::id::MethodId;
+
+    /// Requests of one node and the answers of another, as long as both run.
+    pub const STREAM_VALUES: MethodId = MethodId(12);
+}
+
+/// Methods of the services of `milvus.proto.streaming`.
+pub mod streaming {
+    use crate::id::MethodId;
+
+    /// How the coordinator is.
+    pub const COORD_STATES: MethodId = MethodId(13);
+    /// How a node is.
+    pub const NODE_STATES: MethodId = MethodId(14);
+    /// Where the channels are, as long as both run.
+    pub const DISCOVER: MethodId = MethodId(15);
+    /// Records to be appended to one channel, and what became of them.
+    pub const PRODUCE: MethodId = MethodId(16);
+    /// Records of one channel.
+    pub const CONSUME: MethodId = MethodId(17);
+    /// A channel is given to a node.
+    pub const ASSIGN: MethodId = MethodId(18);
+    /// A channel is taken from a node.
+    pub const REMOVE: MethodId = MethodId(19);
+    /// What a node says of itself.
+    pub const COLLECT_STATUS: MethodId = MethodId(20);
+}
+
+/// Methods of `trefoil.channels.v1.Channels`.
+pub mod channels {
+    use crate::id::MethodId;
+
+    /// Which channels there are, and where.
+    pub const LIST: MethodId = MethodId(21);
+    /// Channels are made.
+    pub const CREATE: MethodId = MethodId(22);
+    /// A channel is put on a node.
+    pub const MOVE: MethodId = MethodId(23);
+    /// What would be moved.
+    pub const PLAN: MethodId = MethodId(24);
+    /// A node gives up its channels.
+    pub const DRAIN: MethodId = MethodId(25);
 }
 
 /// Whether a method of the knots takes exactly one message and gives one.
 #[must_use]
 pub const fn is_unary(method: MethodId) -> bool {
-    method.0 <= admin::OWNER.0
+    !matches!(
+        method,
+        cache::STREAM_VALUES | streaming::DISCOVER | streaming::PRODUCE | streaming::CONSUME
+    ) && method.0 < FIRST_MOUNTED.0
+}
+
+/// Whether a method is about ids: then both sides must place them alike and keep their journals in one
+/// store. Neither the election nor the channels need the former.
+#[must_use]
+pub const fn is_about_ids(method: MethodId) -> bool {
+    method.0 < cache::STREAM_VALUES.0 || method.0 > channels::DRAIN.0
 }
 
 /// First number free for methods a user mounts; the numbers below belong to the knots.
@@ -107,6 +165,78 @@ impl Methods {
             );
         }
         methods
+    }
+
+    /// The method of the election alone.
+    #[must_use]
+    pub fn election() -> Self {
+        Self::new().with_election()
+    }
+
+    /// These methods and that of the election. A vote must not wait behind bulk data.
+    #[must_use]
+    pub fn with_election(mut self) -> Self {
+        for (number, descriptor) in
+            (cache::STREAM_VALUES.0..).zip(trefoil_proto::cache::service::METHODS)
+        {
+            self.mount(
+                MethodId(number),
+                Method {
+                    descriptor: *descriptor,
+                    class: Class::Control,
+                },
+            );
+        }
+        self
+    }
+
+    /// These methods and those of the channels. A channel's assignment must not wait behind its records.
+    #[must_use]
+    pub fn with_channels(mut self) -> Self {
+        use trefoil_proto::streaming::service::{
+            streaming_coord_assignment_service as assignment,
+            streaming_coord_state_service as coord, streaming_node_handler_service as handler,
+            streaming_node_manager_service as manager, streaming_node_state_service as node,
+        };
+        for (id, descriptor, class) in [
+            (
+                streaming::COORD_STATES,
+                coord::GET_COMPONENT_STATES,
+                Class::Control,
+            ),
+            (
+                streaming::NODE_STATES,
+                node::GET_COMPONENT_STATES,
+                Class::Control,
+            ),
+            (
+                streaming::DISCOVER,
+                assignment::ASSIGNMENT_DISCOVER,
+                Class::Control,
+            ),
+            (streaming::PRODUCE, handler::PRODUCE, Class::Bulk),
+            (streaming::CONSUME, handler::CONSUME, Class::Bulk),
+            (streaming::ASSIGN, manager::ASSIGN, Class::Control),
+            (streaming::REMOVE, manager::REMOVE, Class::Control),
+            (
+                streaming::COLLECT_STATUS,
+                manager::COLLECT_STATUS,
+                Class::Control,
+            ),
+        ] {
+            self.mount(id, Method { descriptor, class });
+        }
+        let operators = trefoil_proto::channels::service::METHODS;
+        for (number, descriptor) in (channels::LIST.0..).zip(operators) {
+            self.mount(
+                MethodId(number),
+                Method {
+                    descriptor: *descriptor,
+                    class: Class::Control,
+                },
+            );
+        }
+        self
     }
 
     /// Adds a method, replacing one of the same number.
@@ -182,10 +312,78 @@ mod tests {
             (admin::STATUS, "/trefoil.admin.v1.Admin/Status"),
             (admin::LEAVE, "/trefoil.admin.v1.Admin/Leave"),
             (admin::OWNER, "/trefoil.admin.v1.Admin/Owner"),
+            (admin::HAND_OVER, "/trefoil.admin.v1.Admin/HandOver"),
         ] {
             assert_eq!(methods.method(id).map(|m| m.descriptor.path), Some(path));
             assert_eq!(methods.by_path(path).map(|(id, _)| id), Some(id));
         }
         assert!(methods.by_path("/no/Such").is_none());
+    }
+
+    #[test]
+    fn the_channels_are_mounted_where_they_are_asked_for() {
+        let methods = Methods::ring().with_election().with_channels();
+        for (id, path) in [
+            (
+                streaming::COORD_STATES,
+                "/milvus.proto.streaming.StreamingCoordStateService/GetComponentStates",
+            ),
+            (
+                streaming::NODE_STATES,
+                "/milvus.proto.streaming.StreamingNodeStateService/GetComponentStates",
+            ),
+            (
+                streaming::DISCOVER,
+                "/milvus.proto.streaming.StreamingCoordAssignmentService/AssignmentDiscover",
+            ),
+            (
+                streaming::PRODUCE,
+                "/milvus.proto.streaming.StreamingNodeHandlerService/Produce",
+            ),
+            (
+                streaming::CONSUME,
+                "/milvus.proto.streaming.StreamingNodeHandlerService/Consume",
+            ),
+            (
+                streaming::ASSIGN,
+                "/milvus.proto.streaming.StreamingNodeManagerService/Assign",
+            ),
+            (
+                streaming::REMOVE,
+                "/milvus.proto.streaming.StreamingNodeManagerService/Remove",
+            ),
+            (
+                streaming::COLLECT_STATUS,
+                "/milvus.proto.streaming.StreamingNodeManagerService/CollectStatus",
+            ),
+            (channels::LIST, "/trefoil.channels.v1.Channels/List"),
+            (channels::CREATE, "/trefoil.channels.v1.Channels/Create"),
+            (channels::MOVE, "/trefoil.channels.v1.Channels/Move"),
+            (channels::PLAN, "/trefoil.channels.v1.Channels/Plan"),
+            (channels::DRAIN, "/trefoil.channels.v1.Channels/Drain"),
+        ] {
+            let (found, method) = methods.by_path(path).unwrap();
+            assert_eq!(found, id);
+            let streams = method.descriptor.client_streaming;
+            assert_eq!(is_unary(id), !streams, "{path}");
+            assert!(!is_about_ids(id));
+            assert!(Methods::ring().by_path(path).is_none());
+        }
+        assert!(is_about_ids(control_plane::GET) && is_about_ids(admin::OWNER));
+        assert!(is_unary(control_plane::GET) && !is_unary(FIRST_MOUNTED));
+    }
+
+    #[test]
+    fn the_election_is_mounted_where_it_is_asked_for() {
+        const PATH: &str = "/cache.Cache/StreamValues";
+        assert!(Methods::ring().by_path(PATH).is_none());
+        assert_eq!(Methods::election().iter().count(), 1);
+        for methods in [Methods::election(), Methods::ring().with_election()] {
+            let (id, method) = methods.by_path(PATH).unwrap();
+            assert_eq!((id, method.class), (cache::STREAM_VALUES, Class::Control));
+        }
+        let ring = Methods::ring().with_election();
+        assert!(ring.method(control_plane::PING).is_some());
+        assert!(ring.method(admin::OWNER).is_some());
     }
 }

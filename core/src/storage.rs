@@ -3,6 +3,7 @@
 //! Operations are ordered per key and per log only. `Conflict`, `Fenced` and `Unknown` are normal
 //! outcomes, never exceptions: an owner that hears one of them acts on nothing it remembers.
 
+use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
 use crate::id::Tag;
@@ -22,6 +23,16 @@ pub enum Op<'a> {
     Load {
         /// Name of the value.
         key: &'a [u8],
+    },
+    /// Catalog: reads the values whose names begin with `prefix`, in the order of the names. Answered by
+    /// `Values` with as many as fit, at least one if there is one.
+    Scan {
+        /// How the names begin.
+        prefix: &'a [u8],
+        /// Names up to this one are skipped; empty skips none.
+        after: &'a [u8],
+        /// Bytes of names and values the answer may hold.
+        bytes_max: u32,
     },
     /// Catalog: replaces a value if its revision is still the one that was read (0: absent) and no
     /// higher fence has been raised. Answered by `Durable` with the new revision, `Conflict` with
@@ -127,6 +138,8 @@ pub enum Done<'a> {
         /// Its bytes.
         value: &'a [u8],
     },
+    /// Values that were asked for by the beginning of their names; none if there are no more.
+    Values(Values<'a>),
     /// Fence and bounds of a log.
     Tail {
         /// The highest term raised.
@@ -190,6 +203,77 @@ pub fn record_head(sequence: u64, len: u32) -> [u8; RECORD_HEAD] {
     head
 }
 
+/// Values of the catalog, in one flat run of bytes: for each `u64` revision, `u32` length of the name,
+/// `u32` length of the value (all little endian), name and value. Any bytes are accepted; a value that does
+/// not fit ends the iteration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values<'a>(pub &'a [u8]);
+
+/// Bytes before the name of each value in a [`Values`] run.
+pub const VALUE_HEAD: usize = 16;
+
+/// One value of a [`Values`] run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedValue<'a> {
+    /// Its name.
+    pub key: &'a [u8],
+    /// Its revision.
+    pub revision: u64,
+    /// Its bytes.
+    pub value: &'a [u8],
+}
+
+impl<'a> Values<'a> {
+    /// Each value, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = NamedValue<'a>> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (head, tail) = rest.split_at_checked(VALUE_HEAD)?;
+            let revision = u64::from_le_bytes(head[..8].try_into().ok()?);
+            let key_len = u32::from_le_bytes(head[8..12].try_into().ok()?);
+            let value_len = u32::from_le_bytes(head[12..].try_into().ok()?);
+            let (key, tail) = tail.split_at_checked(key_len as usize)?;
+            let (value, tail) = tail.split_at_checked(value_len as usize)?;
+            rest = tail;
+            Some(NamedValue {
+                key,
+                revision,
+                value,
+            })
+        })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+/// Adds a value to a [`Values`] run, unless the run holds one already and would exceed `bytes_max` bytes of
+/// names and values, or a length does not fit; then says so.
+///
+/// # Errors
+/// [`Full`]; nothing was added.
+pub fn push_value(run: &mut Vec<u8>, value: NamedValue<'_>, bytes_max: u32) -> Result<(), Full> {
+    let (Ok(key_len), Ok(value_len)) = (
+        u32::try_from(value.key.len()),
+        u32::try_from(value.value.len()),
+    ) else {
+        return Err(Full);
+    };
+    let bytes = run.len() + value.key.len() + value.value.len();
+    if !run.is_empty() && bytes > bytes_max as usize {
+        return Err(Full);
+    }
+    run.extend_from_slice(&value.revision.to_le_bytes());
+    run.extend_from_slice(&key_len.to_le_bytes());
+    run.extend_from_slice(&value_len.to_le_bytes());
+    run.extend_from_slice(value.key);
+    run.extend_from_slice(value.value);
+    Ok(())
+}
+
 /// An outcome that owns its bytes, as it travels from a storage engine to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion<B> {
@@ -207,6 +291,8 @@ pub enum Completion<B> {
         /// Its bytes.
         value: B,
     },
+    /// See [`Done::Values`]; the bytes are laid out as [`Values`] says.
+    Values(B),
     /// See [`Done::Tail`].
     Tail {
         /// The highest term raised.
@@ -245,6 +331,7 @@ impl<B: AsRef<[u8]>> Completion<B> {
                 revision,
                 value: value.as_ref(),
             },
+            Self::Values(ref bytes) => Done::Values(Values(bytes.as_ref())),
             Self::Tail {
                 term,
                 owner,
@@ -298,5 +385,24 @@ mod tests {
         assert_eq!(records, [(7, &b"abc"[..])]);
         assert_eq!(Records(&run).iter().count(), 1);
         assert!(Records(&run[..11]).is_empty());
+    }
+
+    #[test]
+    fn values_come_back_and_the_first_fits_however_long() {
+        let named = |key, revision, value| NamedValue {
+            key,
+            revision,
+            value,
+        };
+        let (long, short) = (named(b"a", 7, &[1; 90]), named(b"ab", 8, b""));
+        let mut run = Vec::new();
+        assert_eq!(push_value(&mut run, long, 10), Ok(()));
+        assert_eq!(push_value(&mut run, short, 10), Err(Full));
+        assert_eq!(push_value(&mut run, short, 200), Ok(()));
+        assert!(Values(&run).iter().eq([long, short]));
+        for cut in 0..run.len() {
+            assert!(Values(&run[..cut]).iter().count() < 2);
+        }
+        assert!(Values(&[255; 40]).is_empty());
     }
 }

@@ -36,7 +36,7 @@ pub enum StreamIn<'a> {
         /// certificate or by a token.
         trusted: bool,
     },
-    /// Metadata of the answer to a stream this side opened.
+    /// Metadata of the answer to a stream this side opened; before its first message.
     Header(Header<'a>),
     /// One whole message.
     Frame(&'a [u8]),

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::codes;
-use crate::id::{LinkId, StreamId, Tag};
+use crate::id::{LinkId, MethodId, StreamId, Tag};
 use crate::machine::Full;
 use crate::status::{Cause, Code};
 use crate::time::Instant;
@@ -26,6 +26,7 @@ struct Slot {
     generation: u32,
     /// `None`: the slot is free.
     side: Option<Side>,
+    method: MethodId,
     tag: Tag,
     /// Inbound credit held back, in bytes.
     held: u32,
@@ -61,6 +62,7 @@ impl Table {
         let fresh = Slot {
             generation: 0,
             side: None,
+            method: MethodId(0),
             tag: Tag::NEW,
             held: 0,
             ending: false,
@@ -78,6 +80,7 @@ impl Table {
     pub(crate) fn insert(
         &mut self,
         side: Side,
+        method: MethodId,
         tag: Tag,
         deadline: Option<Instant>,
     ) -> Result<StreamId, Full> {
@@ -85,6 +88,7 @@ impl Table {
         let slot = &mut self.slots[number as usize];
         slot.generation = slot.generation.wrapping_add(1);
         slot.side = Some(side);
+        slot.method = method;
         slot.tag = tag;
         slot.held = 0;
         slot.ending = false;
@@ -134,6 +138,11 @@ impl Table {
     pub(crate) fn open(&self, stream: StreamId) -> Option<(Side, Tag)> {
         let slot = self.slot(stream).filter(|slot| !slot.ending)?;
         Some((slot.side?, slot.tag))
+    }
+
+    /// What was called on a stream that is in the table.
+    pub(crate) fn method(&self, stream: StreamId) -> Option<MethodId> {
+        self.slot(stream).map(|slot| slot.method)
     }
 
     /// Whether the stream is over and its machine is still to be told.
@@ -247,14 +256,16 @@ mod tests {
     use super::*;
 
     const OPENED: Side = Side::Opened(LinkId(0));
+    const METHOD: MethodId = MethodId(7);
 
     #[test]
     fn an_id_is_good_for_one_stream_only() {
         let mut table = Table::new(1);
-        let first = table.insert(OPENED, Tag(5), None).unwrap();
-        assert_eq!(table.insert(OPENED, Tag(6), None), Err(Full));
+        let first = table.insert(OPENED, METHOD, Tag(5), None).unwrap();
+        assert_eq!(table.method(first), Some(METHOD));
+        assert_eq!(table.insert(OPENED, METHOD, Tag(6), None), Err(Full));
         assert_eq!(table.remove(first), Some(OPENED));
-        let second = table.insert(OPENED, Tag(7), None).unwrap();
+        let second = table.insert(OPENED, METHOD, Tag(7), None).unwrap();
         assert_ne!(first, second);
         assert_eq!(table.open(first), None);
         assert_eq!(table.remove(first), None);
@@ -264,8 +275,8 @@ mod tests {
     #[test]
     fn a_stream_ends_once_whoever_ends_it_first() {
         let mut table = Table::new(4);
-        let told = table.insert(OPENED, Tag(1), None).unwrap();
-        let own = table.insert(OPENED, Tag(2), None).unwrap();
+        let told = table.insert(OPENED, METHOD, Tag(1), None).unwrap();
+        let own = table.insert(OPENED, METHOD, Tag(2), None).unwrap();
         for stream in [told, own, told] {
             table.end_later(stream, Code::Unavailable, Cause::Lost, "");
         }
@@ -280,10 +291,10 @@ mod tests {
     fn deadlines_come_due_once_and_go_with_their_stream() {
         let mut table = Table::new(4);
         let a = table
-            .insert(OPENED, Tag(1), Some(Instant::from_millis(5)))
+            .insert(OPENED, METHOD, Tag(1), Some(Instant::from_millis(5)))
             .unwrap();
         let b = table
-            .insert(OPENED, Tag(2), Some(Instant::from_millis(3)))
+            .insert(OPENED, METHOD, Tag(2), Some(Instant::from_millis(3)))
             .unwrap();
         assert_eq!(table.poll_timeout(), Some(Instant::from_millis(3)));
         table.remove(b);
@@ -295,7 +306,7 @@ mod tests {
     #[test]
     fn no_more_credit_is_released_than_was_held() {
         let mut table = Table::new(1);
-        let a = table.insert(OPENED, Tag(1), None).unwrap();
+        let a = table.insert(OPENED, METHOD, Tag(1), None).unwrap();
         table.hold(a, 10);
         assert_eq!(table.release(a, 4), 4);
         assert_eq!(table.held(a), 6);

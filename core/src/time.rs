@@ -77,21 +77,27 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// Seconds of the civil calendar, as an input: what the clock on the wall said at one `Instant`.
+/// The civil calendar, as an input: what the clock on the wall said at one `Instant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallClock {
     /// When the reading was taken.
     pub at: Instant,
-    /// Seconds since 1970-01-01T00:00:00Z at that moment.
-    pub unix_seconds: i64,
+    /// Milliseconds since 1970-01-01T00:00:00Z at that moment.
+    pub unix_millis: i64,
 }
 
 impl WallClock {
     /// Unix time in seconds at `now`, carried forward from the reading.
     #[must_use]
     pub fn unix_seconds_at(&self, now: Instant) -> i64 {
-        self.unix_seconds
-            .saturating_add(i64::try_from(now.since(self.at).as_secs()).unwrap_or(i64::MAX))
+        self.unix_millis_at(now).div_euclid(1_000)
+    }
+
+    /// Unix time in milliseconds at `now`, carried forward from the reading.
+    #[must_use]
+    pub fn unix_millis_at(&self, now: Instant) -> i64 {
+        self.unix_millis
+            .saturating_add(i64::try_from(now.since(self.at).as_millis()).unwrap_or(i64::MAX))
     }
 }
 
@@ -117,12 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn wall_clock_is_carried_forward_in_whole_seconds() {
+    fn the_wall_clock_is_carried_forward() {
         let wall = WallClock {
             at: Instant::from_millis(500),
-            unix_seconds: 1_000,
+            unix_millis: 1_000_000,
         };
         assert_eq!(wall.unix_seconds_at(Instant::from_millis(1_499)), 1_000);
         assert_eq!(wall.unix_seconds_at(Instant::from_millis(1_500)), 1_001);
+        assert_eq!(wall.unix_millis_at(Instant::from_millis(1_499)), 1_000_999);
     }
 }

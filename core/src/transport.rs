@@ -76,7 +76,7 @@ pub enum Arrival<B> {
         /// What is known of who calls.
         caller: Caller<B>,
     },
-    /// Metadata of the answer to an opened stream.
+    /// Metadata of the answer to an opened stream; before its first message.
     Header {
         /// The stream.
         stream: StreamId,

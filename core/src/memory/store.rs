@@ -9,7 +9,9 @@ use core::task::{Context, Poll};
 
 use crate::id::Tag;
 use crate::machine::Full;
-use crate::storage::{Completion, Op, OwnerId, RECORD_HEAD, Records, Storage, record_head};
+use crate::storage::{
+    Completion, NamedValue, Op, OwnerId, RECORD_HEAD, Records, Storage, push_value, record_head,
+};
 
 /// Term of a sealed log: no writer has a higher one.
 const SEALED: u64 = u64::MAX;
@@ -134,6 +136,11 @@ impl Tables {
                 let (revision, value) = self.catalog.get(key).cloned().unwrap_or_default();
                 Completion::Value { revision, value }
             }
+            Op::Scan {
+                prefix,
+                after,
+                bytes_max,
+            } => Completion::Values(self.scan(prefix, after, bytes_max)),
             Op::Cas {
                 key,
                 fence,
@@ -183,6 +190,25 @@ impl Tables {
                 }
             }
         }
+    }
+
+    fn scan(&self, prefix: &[u8], after: &[u8], bytes_max: u32) -> Vec<u8> {
+        let mut run = Vec::new();
+        let from = prefix.max(after);
+        for (key, (revision, value)) in self.catalog.range(from.to_vec()..) {
+            if !key.starts_with(prefix) {
+                break;
+            }
+            let named = NamedValue {
+                key,
+                revision: *revision,
+                value,
+            };
+            if key.as_slice() > after && push_value(&mut run, named, bytes_max).is_err() {
+                break;
+            }
+        }
+        run
     }
 
     fn cas(&mut self, key: &[u8], fence: u64, revision: u64, value: &[u8]) -> Completion<Vec<u8>> {

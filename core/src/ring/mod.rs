@@ -2,8 +2,8 @@
 
 pub mod actor;
 pub mod actors;
-pub mod admin;
 pub mod client;
+mod counters;
 pub mod directory;
 mod job;
 pub mod local;

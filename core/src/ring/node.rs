@@ -11,7 +11,6 @@ use alloc::vec::Vec;
 use super::actors::{
     self, Actors, ActorsBusy, ActorsCommand, ActorsConfig, ActorsConfigError, ActorsEvent,
 };
-use super::admin::{Admin, Shown};
 use super::directory::{
     self, Directory, DirectoryCommand, DirectoryConfig, DirectoryConfigError, DirectoryEvent,
 };
@@ -25,7 +24,7 @@ use crate::codes;
 use crate::engine::EngineConfig;
 use crate::id::{NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
-use crate::method::{admin, control_plane};
+use crate::method::control_plane;
 use crate::status::{Code, Status};
 use crate::storage::{Done, OwnerId};
 use crate::stream::StreamIn;
@@ -154,8 +153,6 @@ pub enum RingEvent<'a> {
     Directory(DirectoryEvent<'a>),
     /// Of actors: jobs to run, answers to callers.
     Actors(ActorsEvent<'a>),
-    /// A peer with the right to ask it asked this node to leave; it has begun to.
-    LeaveAsked,
     /// This node owns nothing any more and has said goodbye to all.
     Left,
 }
@@ -205,7 +202,6 @@ pub struct Ring {
     membership: Membership,
     directory: Directory,
     actors: Actors,
-    admin: Admin,
     /// Reused; empty between calls.
     news: Vec<News>,
     leaving: bool,
@@ -305,7 +301,6 @@ impl Ring {
             membership: Membership::new(config.membership).map_err(RingConfigError::Membership)?,
             directory: Directory::new(directory, placement).map_err(RingConfigError::Directory)?,
             actors: Actors::new(config.actors).map_err(RingConfigError::Actors)?,
-            admin: Admin::new(config.cluster),
             news: Vec::with_capacity(16),
             leaving: false,
         })
@@ -341,27 +336,9 @@ impl Ring {
         self.leaving
     }
 
-    fn shown(&self) -> Shown<'_> {
-        let Self {
-            membership,
-            directory,
-            actors,
-            leaving,
-            ..
-        } = self;
-        Shown {
-            membership,
-            directory,
-            actors,
-            leaving: *leaving,
-        }
-    }
-
-    /// Name and value of every counter, in a fixed order.
+    /// Name and value of every counter, in a fixed order. Names are stable: metrics are made of them.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        super::admin::counters(self.shown())
-            .into_iter()
-            .map(|counter| (counter.name, counter.value))
+        super::counters::of(self.actors.counters(), self.directory.counters()).into_iter()
     }
 
     /// Hands news over until there is none.
@@ -476,7 +453,6 @@ impl Ring {
             | control_plane::ANNOUNCE_OWNERSHIP
             | control_plane::ANNOUNCE_EXPIRY => Some(directory::MACHINE),
             control_plane::APPLY | control_plane::GET => Some(actors::MACHINE),
-            admin::STATUS | admin::LEAVE | admin::OWNER => Some(super::admin::MACHINE),
             _ => None,
         }
     }
@@ -520,15 +496,6 @@ impl Machine for Ring {
                 self.actors
                     .handle_stream(now, stream, tag, event, io, &mut self.directory, tell);
             }
-            Some(super::admin::MACHINE) => {
-                if self
-                    .admin
-                    .handle_stream(now, stream, tag, event, self.shown(), io)
-                {
-                    up.event(RingEvent::LeaveAsked);
-                    self.leave(now, io, up);
-                }
-            }
             _ => io.end(stream, Status::new(Code::Unimplemented, codes::NO_METHOD)),
         }
         self.hand_over(now, io, up);
@@ -559,9 +526,6 @@ impl Machine for Ring {
     ) -> Result<(), RingRefused> {
         match command {
             RingCommand::Membership(command) => {
-                if let MembershipCommand::Wall(wall) = command {
-                    self.admin.started(wall.at);
-                }
                 let tell = &mut of_membership(&mut self.news, up);
                 self.membership
                     .handle_command(now, command, io, tell)

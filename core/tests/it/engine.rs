@@ -8,7 +8,7 @@ use trefoil_core::id::{CallId, MethodId, NodeId, StreamId, Tag};
 use trefoil_core::identity::{Identity, Token};
 use trefoil_core::limits::Limits;
 use trefoil_core::link::{LinkConfig, Links};
-use trefoil_core::machine::{Events, Full, Io, Machine};
+use trefoil_core::machine::{Events, Full, Io, Machine, RefusedCaller};
 use trefoil_core::memory::{Memory, Switch};
 use trefoil_core::status::{Code, Status};
 use trefoil_core::storage::{Completion, Done, Op, Storage};
@@ -347,6 +347,18 @@ fn clusters_of_different_names_never_speak() {
 }
 
 #[test]
+fn a_peer_that_answers_as_another_host_is_not_heard() {
+    // Whoever listens where `b` was looked for is a node of the cluster, and says that it is `x`.
+    let mut world = World::pair();
+    world.engines[1] = Engine::new(config("x", "c"), Toy::default()).unwrap();
+    world.call("b", ECHO, None);
+    world.settle();
+    assert_eq!(world.heard(0), ["ended FailedPrecondition Lost"]);
+    let (host, why) = world.engines[0].last_mismatch().unwrap();
+    assert!(host == "b" && why.starts_with("TF-C17"), "{why}");
+}
+
+#[test]
 fn nodes_with_journals_in_different_stores_never_speak() {
     let of_store = |node, store| EngineConfig {
         store,
@@ -496,6 +508,45 @@ fn a_certificate_must_name_the_node_its_bearer_says_it_is() {
         );
         assert_eq!(world.engines[0].mismatches(), u64::from(!answered));
     }
+}
+
+/// Keeps what it is told of callers.
+#[derive(Default)]
+struct Ears(Vec<String>);
+
+impl Events<Toy> for Ears {
+    fn event(&mut self, _: StreamId) {}
+
+    fn refused_caller(&mut self, caller: RefusedCaller<'_>) {
+        self.0.push(format!("{caller:?}"));
+    }
+}
+
+#[test]
+fn the_layer_above_is_told_of_callers_that_are_refused() {
+    let asked = EngineConfig {
+        token: Some(Token::new("s3cret")),
+        ..config("b", "c")
+    };
+    let mut world = World::new(&[asked]);
+    let arrival = Arrival::Accepted {
+        call: CallId(1),
+        method: ECHO,
+        header: Vec::new(),
+        timeout: None,
+        caller: Caller {
+            loopback: false,
+            names: Some(b"operator".to_vec()),
+        },
+    };
+    let (now, mut ears) = (world.now, Ears::default());
+    let side = &mut world.sides[0];
+    world.engines[0].arrive(now, &arrival, side, &mut NoStore, &mut ears);
+    let [told] = &ears.0[..] else {
+        panic!("{:?}", ears.0)
+    };
+    let expected = ["host: None", "names: Some(\"operator\")", "TF-C15"];
+    assert!(expected.iter().all(|part| told.contains(part)), "{told}");
 }
 
 #[test]

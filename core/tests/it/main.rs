@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod channels;
 mod engine;
+mod followers;
+mod nodes;
 #[path = "../placement/mod.rs"]
 mod placement;

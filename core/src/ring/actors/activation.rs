@@ -35,7 +35,7 @@ enum Next {
 impl Actors {
     /// Submits the operation an actor's state waits for, unless it is out already or its turn to
     /// try again has not come.
-    fn step(&mut self, slot: u32, op: Op<'_>, cx: &mut Lent<'_>) {
+    pub(super) fn step(&mut self, slot: u32, op: Op<'_>, cx: &mut Lent<'_>) {
         let actor = self.held.at(slot);
         if actor.awaiting || self.held.timers.due(slot).is_some() {
             return;
@@ -46,7 +46,8 @@ impl Actors {
             generation: actor.generation,
         };
         if self.submit(what, op, cx) {
-            self.held.at_mut(slot).awaiting = true;
+            let actor = self.held.at_mut(slot);
+            (actor.awaiting, actor.stepped_at) = (true, cx.now);
         } else {
             self.held
                 .timers
@@ -94,6 +95,7 @@ impl Actors {
         match self.held.at(slot).state {
             State::Fencing => self.fenced(slot, done, cx),
             State::Reading => self.records(slot, done, cx),
+            State::Proving => self.proved(slot, done, cx),
             State::Settling => self.settled(slot, done, cx),
             State::Replaying | State::Active | State::Ending => {}
         }
@@ -126,6 +128,7 @@ impl Actors {
                 cx.ownership.claim(cx.now, id, cx.io);
                 let actor = self.held.at_mut(slot);
                 (actor.term, actor.owner) = (t, o);
+                actor.proved_at = Some(actor.stepped_at);
                 (actor.claimed, actor.tries, actor.state) = (true, 0, State::Reading);
                 (actor.first, actor.read_from, actor.next, actor.durable) =
                     (first, first, next, next);
@@ -146,6 +149,7 @@ impl Actors {
             | Done::Durable { .. }
             | Done::Records(_)
             | Done::Value { .. }
+            | Done::Values(_)
             | Done::Conflict { .. }
             | Done::Unknown => self.again(slot, cx),
         }
@@ -192,6 +196,7 @@ impl Actors {
             Done::Records(_)
             | Done::Durable { .. }
             | Done::Value { .. }
+            | Done::Values(_)
             | Done::Tail { .. }
             | Done::Conflict { .. }
             | Done::Fenced { .. }

@@ -41,6 +41,9 @@ pub struct ActorsConfig {
     pub idle_snapshot_records: u32,
     /// An actor nobody calls for so long is let go and its ownership given up.
     pub idle_timeout: Duration,
+    /// How long a Get may rely on the log having been this node's. The bound of how old an answer may
+    /// be where ownership was lost without a word; short costs one look at the log's tail a Get.
+    pub proof_age_max: Duration,
     /// Request ids an actor remembers, in memory and in its snapshots, at about 70 and 16 bytes each:
     /// more than arrive for one actor while a caller still tries. A request repeated after so
     /// many others is applied again.
@@ -77,6 +80,7 @@ impl Default for ActorsConfig {
             snapshot_bytes: 256 << 10,
             idle_snapshot_records: 16,
             idle_timeout: Duration::from_secs(15 * 60),
+            proof_age_max: Duration::from_secs(1),
             dedupe_ids: 4_096,
             answers_bytes_max: 16 << 10,
             read_bytes_max: 256 << 10,
@@ -148,6 +152,7 @@ impl ActorsConfig {
         for (name, value) in [
             ("idle_timeout", self.idle_timeout),
             ("waiting_timeout", self.waiting_timeout),
+            ("proof_age_max", self.proof_age_max),
             ("retry_delay", self.retry_delay),
             ("store_retry_delay", self.store_retry_delay),
         ] {

@@ -122,6 +122,7 @@ impl Actors {
                 }
                 let actor = self.held.at_mut(slot);
                 (actor.term, actor.tries, actor.durable) = (own, 0, next);
+                actor.proved_at = Some(actor.stepped_at);
                 let landed = actor
                     .appends
                     .iter()
@@ -143,6 +144,7 @@ impl Actors {
             | Done::Durable { .. }
             | Done::Records(_)
             | Done::Value { .. }
+            | Done::Values(_)
             | Done::Conflict { .. }
             | Done::Unknown => self.again(slot, cx),
         }

@@ -22,6 +22,8 @@ pub(super) enum State {
     Replaying,
     /// Calls are served.
     Active,
+    /// A Get waits until the log has said that it is still this node's.
+    Proving,
     /// An append had no outcome: no other is made until the log has told.
     Settling,
     /// Memory is being dropped. Appends in flight may still be proved; none is made any more.
@@ -61,6 +63,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Append {
     pub(super) sequence: u64,
+    pub(super) submitted_at: Instant,
     pub(super) outcome: Outcome,
     pub(super) snapshot: bool,
 }
@@ -84,6 +87,10 @@ pub(super) struct Actor {
     pub(super) tries: u32,
     /// A step's operation is in flight.
     pub(super) awaiting: bool,
+    /// When the last step's operation was submitted.
+    pub(super) stepped_at: Instant,
+    /// The log was this node's at some time after this one; unknown before the first fence.
+    pub(super) proved_at: Option<Instant>,
     pub(super) running: Option<(u64, Work)>,
     /// Number of the first record kept.
     pub(super) first: u64,
@@ -137,6 +144,8 @@ impl Actor {
             owner: OwnerId(0),
             tries: 0,
             awaiting: false,
+            stepped_at: Instant::ZERO,
+            proved_at: None,
             running: None,
             first: 0,
             next: 0,

@@ -117,6 +117,8 @@ pub struct ActorsCounters {
     pub expired: u64,
     /// Actors whose code, journal or store failed.
     pub failed: u64,
+    /// Times a Get waited for the log to say that it is still this node's.
+    pub proofs: u64,
     /// Snapshots taken.
     pub snapshots: u64,
     /// Repeated requests answered from memory, or by `TF-R07`.
@@ -147,4 +149,6 @@ pub enum ActorsPlant {
     DoubleHop,
     /// An actor is brought back without the last of several records.
     ShortReplay,
+    /// A Get is answered from memory, however long ago the log was seen to be this node's.
+    TrustMemory,
 }

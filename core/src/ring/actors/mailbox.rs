@@ -18,6 +18,7 @@ impl Actors {
             State::Reading => self.read(slot, cx),
             State::Replaying => self.replay(slot, cx),
             State::Active => self.work(slot, cx),
+            State::Proving => self.ask_log(slot, cx),
             State::Settling if actor.in_flight() => {}
             State::Settling => self.fence(slot, actor.term.saturating_add(1), cx),
             State::Ending => self.conclude(slot, cx),
@@ -78,6 +79,7 @@ impl Actors {
         let (verb, request_id) = (self.calls.at(call).verb, self.calls.at(call).request_id);
         let actor = self.held.at(slot);
         let work = match verb {
+            Verb::Get if !self.is_proved(slot, cx.now) => return self.prove_log(slot, cx),
             Verb::Get if actor.next == 0 => {
                 self.counters.not_found += 1;
                 return self.finish(call, Err(Status::new(Code::NotFound, codes::NOT_FOUND)), cx);
@@ -268,6 +270,7 @@ impl Actors {
             actor.unsent_kind = None;
             actor.appends.push_back(Append {
                 sequence,
+                submitted_at: cx.now,
                 outcome: Outcome::InFlight,
                 snapshot,
             });
@@ -300,9 +303,9 @@ impl Actors {
         self.release_held(slot, cx);
         let refused = matches!(done, Done::Fenced { .. } | Done::Conflict { .. });
         match self.held.at(slot).state {
-            State::Active if durable => self.advance(slot, cx),
-            State::Active if refused => self.lose(slot, cx),
-            State::Active => {
+            State::Active | State::Proving if durable => self.advance(slot, cx),
+            State::Active | State::Proving if refused => self.lose(slot, cx),
+            State::Active | State::Proving => {
                 let actor = self.held.at_mut(slot);
                 (actor.state, actor.tries) = (State::Settling, 0);
                 self.held.timers.cancel(slot);
@@ -328,6 +331,7 @@ impl Actors {
             };
             actor.appends.pop_front();
             actor.durable = append.sequence + 1;
+            actor.proved_at = actor.proved_at.max(Some(append.submitted_at));
             if append.snapshot {
                 self.trim(slot, append.sequence, cx);
             }

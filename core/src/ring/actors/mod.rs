@@ -15,9 +15,10 @@
 //! - A request that carries an id is applied once per log as long as it is among the last
 //!   `dedupe_ids`. Repeated, it gets the same bytes while they are held, `TF-R07` afterwards.
 //! - After `Fenced`, `Conflict` or an unknown outcome nothing is answered that the log does not
-//!   prove. A Get at an owner that is losing its log may show what was durable before. So may one at
-//!   an owner whose id was claimed, written and given up again on the far side of a partition it
-//!   never heard of, until its next Apply meets the fence.
+//!   prove. A Get is answered from memory only while the log was seen to be this node's within the
+//!   last `proof_age_max`; otherwise the log is asked first. So an owner that lost its log and has
+//!   not heard of it, behind a partition or because it stood still, may show what was durable
+//!   before, but no longer than that. So may an Apply whose messages are all refused.
 //! - A unary call is run when its message is there. A second message ends the call with `TF-C10`.
 //!
 //! # Cost
@@ -38,6 +39,7 @@ mod journal;
 mod list;
 mod mailbox;
 mod ops;
+mod proof;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -268,6 +268,7 @@ impl Actors {
             Done::Durable { .. }
             | Done::Records(_)
             | Done::Value { .. }
+            | Done::Values(_)
             | Done::Conflict { .. }
             | Done::Fenced { .. }
             | Done::Unknown => self.refuse(slot, Code::Unavailable, codes::STORE, cx),

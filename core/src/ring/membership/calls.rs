@@ -11,6 +11,8 @@ use crate::time::Instant;
 pub(super) enum Purpose {
     /// A ping of the host in `slot`; `queued` if it counts against the verifications.
     Ping { slot: Slot, queued: bool },
+    /// A ping with far more time than others, to learn how slow peers are.
+    Trial,
     /// A peer is asked about the host in `about`.
     Ask { about: Slot, round: u32 },
     /// Views are exchanged.

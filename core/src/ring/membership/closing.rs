@@ -131,7 +131,7 @@ impl Membership {
         let notice = ClosingNotice {
             host: &self.hosts.at(about).name,
         };
-        let deadline = lent.now + self.config.probe_timeout * 2;
+        let deadline = lent.now + self.pace.timeout() * 2;
         if let Some(stream) = open(
             to,
             control_plane::CLOSING,

@@ -30,7 +30,7 @@ impl Membership {
         } else {
             self.config.exchange_interval
         };
-        let wait = self.rng.jitter(interval, 10);
+        let wait = self.rng.jitter(interval, 10) + self.pace.extra();
         self.timers.set(due::EXCHANGE, lent.now + wait);
         let members = self.hosts.members().len();
         let start = self.rng.below(members as u64) as usize;
@@ -55,7 +55,7 @@ impl Membership {
         let request = NegotiateRequest {
             known_hosts: Each(core::iter::once(own).chain(others)),
         };
-        let deadline = lent.now + self.config.probe_timeout * 2;
+        let deadline = lent.now + self.pace.timeout() * 2;
         if let Some(stream) = open(
             to,
             control_plane::NEGOTIATE,

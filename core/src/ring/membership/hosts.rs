@@ -1,19 +1,25 @@
 //! The table of hosts: members, candidates and tombstones, by name and by number.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
 use super::DownReason;
+use crate::codes;
 use crate::id::NodeId;
 use crate::rng::Rng;
+use crate::status::Status;
 use crate::time::{Duration, Instant};
 
 /// A place in the table, good until the host is forgotten.
 pub(super) type Slot = u32;
 
 const NONE: u32 = u32::MAX;
+
+/// Longest reason of a peer that is remembered.
+const REASON_BYTES_MAX: usize = 512;
 
 /// How far a doubt about a member has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +110,8 @@ pub(super) struct Host {
     pub(super) was_member: bool,
     /// It refused to speak with this node, or this node with it: one of them is configured wrongly.
     pub(super) alien: bool,
+    /// Why the last ping that failed did, as far as anybody said. Empty once it has answered.
+    pub(super) why: String,
     /// It left itself out of its last answer: it lost the majority, or leaves.
     pub(super) abstains: bool,
     /// A ping is on its way. The place is not given away meanwhile.
@@ -140,6 +148,7 @@ impl Host {
             unheard: false,
             was_member: false,
             alien: false,
+            why: String::new(),
             abstains: false,
             pinging: false,
             queued: false,
@@ -160,6 +169,29 @@ impl Host {
 
     pub(super) const fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// Remembers why a ping failed. That a link backs off says nothing new.
+    pub(super) fn note_failure(&mut self, status: Status<'_>) {
+        let why = status.message;
+        if status.stable_code().is_some()
+            && why.len() <= REASON_BYTES_MAX
+            && why != codes::UNTRUSTED
+            && why != self.why
+        {
+            self.why.clear();
+            self.why.push_str(why);
+        }
+    }
+
+    /// Whether this node wishes that it answered, and it does not.
+    pub(super) fn is_missed(&self) -> bool {
+        !self.why.is_empty()
+            && match self.phase {
+                Phase::Candidate | Phase::Live(_) => true,
+                Phase::Dead(reason, _) => matches!(reason, DownReason::Failed),
+                Phase::Free => false,
+            }
     }
 
     /// A member that is told of to others.
@@ -260,6 +292,11 @@ impl Hosts {
     /// Members nobody doubts.
     pub(super) fn settled(&self) -> usize {
         self.order.len() - self.checked as usize
+    }
+
+    /// Members that somebody doubts.
+    pub(super) const fn checked(&self) -> u32 {
+        self.checked
     }
 
     /// Hosts removed because they failed, and not forgotten.

@@ -72,7 +72,7 @@ impl Membership {
             return;
         }
         let hosts: [&str; 2] = [&self.config.host, &self.hosts.at(about).name];
-        let deadline = lent.now + self.config.probe_timeout * 2;
+        let deadline = lent.now + self.pace.timeout() * 2;
         let request = NegotiateRequest { known_hosts: hosts };
         if let Some(stream) = open(
             to,

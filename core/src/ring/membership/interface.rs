@@ -8,6 +8,8 @@ use crate::time::{Duration, WallClock};
 pub enum MembershipCommand<'a> {
     /// What the clock on the wall says; `Ping` answers carry it. Until it is told they carry 0.
     Wall(WallClock),
+    /// Whether this side hears a quorum of voters; it counts where the partition policy is to follow it.
+    Quorum(bool),
     /// Says goodbye to all members. [`MembershipEvent::Left`] follows, within `leave_timeout`. From
     /// then on this node probes nobody and is told of to nobody; it still answers.
     Leave,

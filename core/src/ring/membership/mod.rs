@@ -10,6 +10,7 @@
 //! | nobody reaches it | it is held as a suspect, then removed and remembered as gone | `probe` |
 //! | a host is gone | peers are told; each checks for itself before it believes | `closing` |
 //! | anything was missed | views are exchanged with one random peer at a time | `exchange` |
+//! | all answers are slow | they are given more time, and few members are doubted at once | `pace`, `probe` |
 //! | this process stood still | it drops its suspicions | `probe` |
 //! | the cluster is split | the smaller side gives up the majority | `partition` |
 //!
@@ -26,6 +27,7 @@ mod exchange;
 mod hosts;
 mod indirect;
 mod interface;
+mod pace;
 mod partition;
 mod probe;
 mod streams;
@@ -43,6 +45,7 @@ use self::indirect::Errand;
 pub use self::interface::{
     DownReason, Member, MembershipCommand, MembershipEvent, MembershipRefused, State,
 };
+use self::pace::Pace;
 pub use self::partition::PartitionPolicy;
 use self::streams::{Accepted, open};
 use crate::addresses::NAME_BYTES_MAX;
@@ -89,6 +92,7 @@ pub struct Membership {
     config: MembershipConfig,
     hosts: Hosts,
     calls: Calls,
+    pace: Pace,
     timers: Timers,
     rng: Rng,
     /// Hosts that are no members and wait for a ping; none of them twice.
@@ -111,6 +115,8 @@ pub struct Membership {
     joined: bool,
     majority: bool,
     majority_since: Instant,
+    /// Whether a quorum of voters is heard, as was said last.
+    quorum: bool,
     leaving: Option<Leaving>,
     plant: Option<MembershipPlant>,
 }
@@ -135,6 +141,7 @@ impl Membership {
         timers.set(due::PROBE, Instant::ZERO);
         Ok(Self {
             calls: Calls::new(config.calls_max),
+            pace: Pace::new(config.probe_timeout),
             timers,
             rng: Rng::new(config.seed),
             waiting: VecDeque::with_capacity(hosts.capacity() as usize),
@@ -153,6 +160,7 @@ impl Membership {
             joined: false,
             majority: false,
             majority_since: Instant::ZERO,
+            quorum: false,
             leaving: None,
             plant: None,
         })
@@ -190,6 +198,12 @@ impl Membership {
     #[must_use]
     pub fn live(&self) -> usize {
         self.hosts.members().len() + 1
+    }
+
+    /// Hosts this node looks for and did not reach last time, members or not, and why.
+    pub fn unreachable(&self) -> impl Iterator<Item = (&str, &str)> + '_ {
+        let missed = self.hosts.known().filter(|host| host.is_missed());
+        missed.map(|host| (&*host.name, &*host.why))
     }
 
     /// The members: this node first, the others in an order that depends on the history of calls and
@@ -387,6 +401,11 @@ impl Machine for Membership {
         match command {
             MembershipCommand::Wall(wall) => {
                 self.wall = Some(wall);
+                Ok(())
+            }
+            MembershipCommand::Quorum(quorum) => {
+                self.quorum = quorum;
+                self.count_majority(now, false, lent.up);
                 Ok(())
             }
             MembershipCommand::Leave => self.leave(lent),

@@ -28,6 +28,11 @@ pub enum PartitionPolicy {
     /// begun alone.
     #[default]
     KeepMajority,
+    /// The side that hears a quorum of voters goes on, however many hosts it has: what the election
+    /// says, by [`MembershipCommand::Quorum`](super::MembershipCommand::Quorum). Where the voters are
+    /// few and the hosts come and go, the voters are the better measure. Nobody goes on before it was
+    /// said.
+    KeepQuorum,
 }
 
 /// What an answer to an exchange lists, apart from whom.
@@ -55,6 +60,7 @@ impl Membership {
                 }
                 self.outnumbers(|host| host.phase().is_live())
             }
+            PartitionPolicy::KeepQuorum => self.joined && self.quorum,
         }
     }
 
@@ -67,6 +73,7 @@ impl Membership {
                 let there = |host: &Host| host.is_healthy();
                 self.majority && (self.hosts.all_well() || self.outnumbers(there))
             }
+            PartitionPolicy::KeepQuorum => self.majority,
         }
     }
 
@@ -130,7 +137,7 @@ impl Membership {
     pub(super) fn may_forget_failed(&self, now: Instant) -> bool {
         match self.config.partition {
             PartitionPolicy::KeepBoth => true,
-            PartitionPolicy::KeepMajority => {
+            PartitionPolicy::KeepMajority | PartitionPolicy::KeepQuorum => {
                 self.majority && now.since(self.majority_since) >= self.config.tombstone
             }
         }

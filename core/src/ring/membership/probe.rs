@@ -14,6 +14,9 @@ use crate::status::{Cause, Code, Status};
 use crate::time::Instant;
 use crate::wire;
 
+/// Members that are doubted at once while answers are slow.
+const DOUBTS_WHILE_SLOW_MAX: u32 = 8;
+
 /// How a ping went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -64,7 +67,8 @@ impl Membership {
         let Some(at) = self.calls.next() else {
             return false;
         };
-        let (to, deadline) = (host.node, lent.now + self.config.probe_timeout);
+        let to = host.node;
+        let deadline = lent.now + self.pace.timeout();
         let Some(stream) = open(
             to,
             control_plane::PING,
@@ -85,6 +89,37 @@ impl Membership {
             lent.now,
         );
         true
+    }
+
+    /// Where nobody answers, one ping at a time is given far longer. It is beside all others, so that
+    /// nothing waits for it.
+    fn try_longer(&mut self, slot: Slot, lent: &mut Lent<'_>) {
+        let Some(at) = self.calls.next() else {
+            return;
+        };
+        let Some(timeout) = self.pace.trial(lent.now) else {
+            return;
+        };
+        let (to, deadline) = (self.hosts.at(slot).node, lent.now + timeout);
+        let header = Header::EMPTY;
+        if let Some(stream) = open(
+            to,
+            control_plane::PING,
+            header,
+            deadline,
+            at,
+            &Empty {},
+            lent.io,
+        ) {
+            self.keep_call(stream, Purpose::Trial, to, deadline, lent.now);
+        }
+    }
+
+    /// What it says is how slow answers are, not who is there.
+    pub(super) fn trial_ended(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) {
+        if status.is_ok() && call.heard == Heard::Good {
+            self.pace.answered(lent.now.since(call.sent));
+        }
     }
 
     pub(super) fn keep_call(
@@ -193,11 +228,22 @@ impl Membership {
         };
         let answered = match outcome {
             Outcome::Answered(incarnation) => {
-                self.hosts.at_mut(slot).round_trip = Some(lent.now.since(call.sent));
+                let took = lent.now.since(call.sent);
+                self.pace.answered(took);
+                let host = self.hosts.at_mut(slot);
+                host.round_trip = Some(took);
+                host.why.clear();
                 self.answered(slot, call.sent, incarnation, lent)
             }
             Outcome::Failed => {
-                self.hosts.at_mut(slot).refused = status.cause == Cause::Refused;
+                let is_member = self.hosts.at(slot).phase().is_live();
+                if is_member && status.cause == Cause::Deadline {
+                    self.pace.unanswered();
+                    self.try_longer(slot, lent);
+                }
+                let host = self.hosts.at_mut(slot);
+                host.refused = status.cause == Cause::Refused;
+                host.note_failure(status);
                 self.unanswered(slot, call.sent, lent);
                 false
             }
@@ -213,10 +259,28 @@ impl Membership {
         }
     }
 
+    /// Whether a doubt about one more member may be looked into. Not if answers are slow and this node looks
+    /// into some already: then it is likely that all are slow, and each doubt makes them slower.
+    fn may_doubt_more(&self) -> bool {
+        !self.pace.is_slow() || self.hosts.checked() < DOUBTS_WHILE_SLOW_MAX
+    }
+
+    /// The same for those that are looked into.
+    fn may_doubt_so_many(&self) -> bool {
+        !self.pace.is_slow() || self.hosts.checked() <= DOUBTS_WHILE_SLOW_MAX
+    }
+
     /// A host did not answer a ping of ours.
     pub(super) fn unanswered(&mut self, slot: Slot, sent: Instant, lent: &mut Lent<'_>) {
         match self.hosts.at(slot).phase() {
             Phase::Candidate => self.candidate_failed(slot, lent),
+            // Its turn comes again.
+            Phase::Live(Check::None) if !self.may_doubt_more() => {}
+            Phase::Live(Check::Pings { .. } | Check::Retry { last: false })
+                if !self.may_doubt_so_many() =>
+            {
+                self.clear(slot, lent);
+            }
             Phase::Live(Check::None) => self.ask(slot, false, lent),
             Phase::Live(Check::Pings { left }) if left > 1 => {
                 self.hosts.enter(
@@ -225,7 +289,7 @@ impl Membership {
                     &mut self.rng,
                 );
                 // A link that broke or backs off ends a ping at once: the next one gets its own time.
-                let next = sent + self.config.probe_timeout;
+                let next = sent + self.pace.timeout();
                 if next > lent.now {
                     self.timers.set(due::FIRST_HOST + slot, next);
                 } else {
@@ -259,7 +323,7 @@ impl Membership {
     /// Somebody else has removed a member, hold and all: it is pinged twice, then peers are asked, and
     /// their answer decides.
     pub(super) fn doubt(&mut self, slot: Slot, lent: &mut Lent<'_>) {
-        if self.hosts.at(slot).phase() == Phase::Live(Check::None) {
+        if self.hosts.at(slot).phase() == Phase::Live(Check::None) && self.may_doubt_more() {
             self.hosts
                 .enter(slot, Phase::Live(Check::Pings { left: 2 }), &mut self.rng);
             self.check_ping(slot, lent);
@@ -284,7 +348,7 @@ impl Membership {
         if last || skip {
             return self.remove(slot, DownReason::Failed, Returns::ByAnswer, lent);
         }
-        let until = lent.now + self.config.hold;
+        let until = lent.now + self.config.hold + self.pace.extra();
         self.hosts
             .enter(slot, Phase::Live(Check::Hold { until }), &mut self.rng);
         let host = self.hosts.at_mut(slot);
@@ -316,7 +380,7 @@ impl Membership {
             .enter(slot, Phase::Live(Check::Retry { last }), &mut self.rng);
         self.timers.set(
             due::FIRST_HOST + slot,
-            lent.now + self.config.hold_probe_interval,
+            lent.now + self.config.hold_probe_interval + self.pace.extra(),
         );
     }
 

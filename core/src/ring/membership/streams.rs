@@ -198,6 +198,10 @@ impl Membership {
     fn answer_heard(&mut self, call: Call, bytes: &[u8], lent: &mut Lent<'_>) -> Heard {
         match call.purpose {
             Purpose::Ping { slot, .. } => self.ping_answer(call, slot, bytes, lent),
+            Purpose::Trial => match self.hosts.by_node(call.to) {
+                Some(slot) => self.ping_answer(call, slot, bytes, lent),
+                None => Heard::Bad,
+            },
             Purpose::Ask { about, .. } => self.ask_answer(call, about, bytes, lent),
             Purpose::Exchange => self.exchange_answer(call, bytes, lent),
             Purpose::Relay | Purpose::Goodbye => Heard::Good,
@@ -207,6 +211,7 @@ impl Membership {
     fn call_ended(&mut self, call: Call, status: Status<'_>, lent: &mut Lent<'_>) {
         match call.purpose {
             Purpose::Ping { slot, queued } => self.ping_ended(call, slot, queued, status, lent),
+            Purpose::Trial => self.trial_ended(call, status, lent),
             Purpose::Ask { about, round } => self.ask_ended(call, about, round, status, lent),
             Purpose::Exchange => self.exchange_ended(call, status, lent),
             Purpose::Relay => {}

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::direct::DIRECT_HOSTS_MAX;
-use super::xxh3::xxh3_64;
+use crate::xxh3::xxh3_64;
 
 /// The most slots a placement can have, as a power of two: 2 MiB of table.
 pub const SLOTS_LOG2_MAX: u8 = 20;

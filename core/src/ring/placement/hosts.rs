@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use super::rank::Rank;
 use super::weight::Weight;
-use super::xxh3::xxh3_64;
 use super::{AddError, HOST_BYTES_MAX};
+use crate::xxh3::xxh3_64;
 
 /// A place in the columns. It changes when another host is removed, so nothing outside keeps one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,15 +21,14 @@ mod hosts;
 mod rank;
 mod slots;
 mod weight;
-mod xxh3;
 
 use core::fmt;
 
+pub use crate::xxh3::xxh3_64;
 pub use config::{PlacementConfig, PlacementConfigError, SLOTS_LOG2_MAX, Structure};
 pub use direct::DIRECT_HOSTS_MAX;
 pub use rank::{Rank, rank};
 pub use weight::Weight;
-pub use xxh3::xxh3_64;
 
 use hash::{fmix64_high, splitmix64};
 use hosts::Hosts;

@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 use super::hash::{fmix64, splitmix64};
 use super::slot_of;
 use super::weight::{self, Weight};
-use super::xxh3::xxh3_64;
+use crate::xxh3::xxh3_64;
 
 /// How strongly a host claims a slot. The greater of two ranks for the same id is the better claim;
 /// the greatest of a set of hosts is the owner.

@@ -329,3 +329,71 @@ fn answers_of_jobs_and_of_the_store_that_nobody_waits_for_do_nothing() {
     node.settle(&mut store);
     assert_eq!(node.sum_of_apply(1), 3);
 }
+
+/// Another owner took the log, wrote to it, and gave the id up: nobody told this node.
+fn written_elsewhere(store: &mut Store) {
+    let log = journal::log(5).to_vec();
+    let mut other = Node::with(1, config(1));
+    other.apply(1, 5, &[10]);
+    other.settle(store);
+    assert_eq!(other.sum_of_apply(1), 14);
+    assert_eq!(store.log(5).term, 2, "{log:?}");
+}
+
+#[test]
+fn a_get_shows_what_another_owner_wrote_once_the_proof_is_old() {
+    let mut store = Store::default();
+    let mut node = Node::active(&mut store, config(0), 5, 4);
+    written_elsewhere(&mut store);
+    node.sleep(node.machine.config.proof_age_max);
+    node.get(1, 5);
+    node.settle(&mut store);
+    assert_eq!(node.sum_of_get(1), 4, "as old as is allowed");
+
+    node.sleep(Duration::from_nanos(1));
+    node.get(2, 5);
+    assert_eq!(node.kinds(), ["tail"]);
+    node.settle(&mut store);
+    assert_eq!(node.view.releases, [5]);
+    node.sleep(node.machine.config.retry_delay);
+    node.settle(&mut store);
+    assert_eq!(node.sum_of_get(2), 14);
+}
+
+#[test]
+fn a_proof_serves_all_gets_of_its_time_and_an_append_is_one() {
+    let mut store = Store::default();
+    let mut node = Node::active(&mut store, config(0), 5, 4);
+    let age = node.machine.config.proof_age_max;
+    node.sleep(age + SECOND);
+    for call in 1..4 {
+        node.get(call, 5);
+    }
+    node.settle(&mut store);
+    for call in 1..4 {
+        assert_eq!(node.sum_of_get(call), 4);
+    }
+    assert_eq!(node.machine.counters().proofs, 1);
+    node.sleep(age + SECOND);
+    node.apply(4, 5, &[1]);
+    node.settle(&mut store);
+    node.sleep(age);
+    node.get(5, 5);
+    node.settle(&mut store);
+    assert_eq!(node.sum_of_get(5), 5);
+    assert_eq!(node.machine.counters().proofs, 1);
+}
+
+#[test]
+fn a_log_that_does_not_answer_is_asked_again_and_then_the_get_fails() {
+    let mut store = Store::default();
+    let mut node = Node::active(&mut store, config(0), 5, 4);
+    node.sleep(2 * node.machine.config.proof_age_max);
+    node.get(1, 5);
+    for _ in 0..node.machine.config.store_tries_max {
+        let (tag, _) = node.io.ops.pop_front().unwrap();
+        node.done(tag, &Completion::Unknown);
+        node.sleep(SECOND);
+    }
+    assert_eq!(node.error(1), code("TF-R09", Code::Unavailable));
+}

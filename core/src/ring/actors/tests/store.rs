@@ -80,6 +80,7 @@ impl OwnedOp {
                 before,
             },
             Op::Load { .. }
+            | Op::Scan { .. }
             | Op::Cas { .. }
             | Op::Seal { .. }
             | Op::Keep { .. }

@@ -16,7 +16,7 @@ use crate::identity::DRAIN;
 use crate::machine::Machine;
 use crate::method::control_plane::{CLOSING, NEGOTIATE, PING};
 use crate::ring::membership::{DownReason, MembershipCommand, MembershipRefused, State};
-use crate::status::{Cause, Code};
+use crate::status::{Cause, Code, Status};
 use crate::stream::StreamIn;
 use crate::time::{Duration, WallClock};
 
@@ -215,7 +215,7 @@ fn must_3_ping_tells_the_name_and_the_time_in_seconds() {
     let mut world = World::new();
     let wall = WallClock {
         at: world.now,
-        unix_seconds: 1_700_000_000,
+        unix_millis: 1_700_000_000_000,
     };
     world.command(MembershipCommand::Wall(wall)).unwrap();
     world.pass(Duration::from_millis(2_300));
@@ -381,6 +381,42 @@ fn another_cluster_s_answer_is_none() {
         }),
     );
     assert!(!world.knows("x:1"), "metadata of another host");
+}
+
+#[test]
+fn why_a_host_is_not_reached_is_kept_until_it_answers() {
+    let mut world = World::with(|config| config.seeds = vec!["b:1".into(), "c:1".into()]);
+    let whys = |world: &World| -> vec::Vec<_> {
+        let unreachable = world.machine.unreachable();
+        unreachable
+            .map(|(host, why)| (host.to_string(), why.to_string()))
+            .collect()
+    };
+    assert!(whys(&world).is_empty(), "nobody was asked yet");
+    let ends = |world: &mut World, code, cause, message| {
+        let ping = world.take("b:1", PING).remove(0);
+        let status = Status::new(code, message).caused_by(cause);
+        world.event(ping.stream, ping.tag, StreamIn::Ended(status));
+        world.pass(Duration::from_secs(12));
+    };
+    ends(
+        &mut world,
+        Code::FailedPrecondition,
+        Cause::Peer,
+        codes::OTHER_CLUSTER,
+    );
+    let told = [("b:1".to_string(), codes::OTHER_CLUSTER.to_string())];
+    assert_eq!(whys(&world), told);
+    // That the link backs off is no reason of its own.
+    ends(
+        &mut world,
+        Code::Unauthenticated,
+        Cause::Untrusted,
+        codes::UNTRUSTED,
+    );
+    assert_eq!(whys(&world), told);
+    assert!(world.pong("b:1", Some(1)) > 0);
+    assert!(whys(&world).is_empty());
 }
 
 #[test]

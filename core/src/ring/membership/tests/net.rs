@@ -9,6 +9,7 @@ use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
+use super::crowd::Processor;
 use crate::header::{Header, HeaderWriter};
 use crate::id::{MethodId, NodeId, StreamId, Tag};
 use crate::identity::Identity;
@@ -160,7 +161,7 @@ pub(super) struct Node {
     side: u8,
 }
 
-enum Event {
+pub(super) enum Event {
     Tick,
     Deadline(StreamId),
     Request {
@@ -179,12 +180,12 @@ enum Event {
     Refused(StreamId),
 }
 
-struct Due {
-    at: Instant,
+pub(super) struct Due {
+    pub(super) at: Instant,
     sequence: u64,
-    node: usize,
+    pub(super) node: usize,
     boot: u32,
-    event: Event,
+    pub(super) event: Event,
 }
 
 impl PartialEq for Due {
@@ -207,7 +208,7 @@ impl Ord for Due {
 pub(super) struct Net {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
-    queue: BinaryHeap<Reverse<Due>>,
+    pub(super) queue: BinaryHeap<Reverse<Due>>,
     sequence: u64,
     rng: Rng,
     /// Calls that fail, in a thousand.
@@ -215,6 +216,8 @@ pub(super) struct Net {
     /// Whether a dead process refuses or is silent.
     pub(super) refuses: bool,
     pub(super) calls: u64,
+    /// What all nodes run on, if it is less than a processor each.
+    pub(super) processor: Option<Processor>,
     base: MembershipConfig,
 }
 
@@ -240,6 +243,12 @@ fn identity(name: &str, incarnation: u64) -> Vec<u8> {
     writer.finish().0.to_vec()
 }
 
+impl Node {
+    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
+        self.world.streams.contains_key(&stream)
+    }
+}
+
 impl Net {
     pub(super) fn new(base: MembershipConfig, seed: u64) -> Self {
         Self {
@@ -251,6 +260,7 @@ impl Net {
             loss: 0,
             refuses: false,
             calls: 0,
+            processor: None,
             base,
         }
     }
@@ -486,6 +496,11 @@ impl Net {
     /// Runs until `until`.
     pub(super) fn run(&mut self, time: Duration) {
         let until = self.now + time;
+        if let Some(mut processor) = self.processor.take() {
+            self.run_shared(&mut processor, until);
+            self.processor = Some(processor);
+            return;
+        }
         while self
             .queue
             .peek()
@@ -509,7 +524,7 @@ impl Net {
         self.now = until;
     }
 
-    fn deliver(&mut self, at: usize, event: Event) {
+    pub(super) fn deliver(&mut self, at: usize, event: Event) {
         match event {
             Event::Tick => {
                 self.nodes[at].tick = None;

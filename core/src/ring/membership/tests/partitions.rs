@@ -10,7 +10,7 @@ use super::net::{Net, Told, host};
 use super::world::{World, encoded};
 use crate::codes;
 use crate::method::control_plane::{NEGOTIATE, PING};
-use crate::ring::membership::{MembershipConfig, PartitionPolicy};
+use crate::ring::membership::{MembershipCommand, MembershipConfig, PartitionPolicy};
 use crate::status::{Code, Status};
 use crate::stream::StreamIn;
 use crate::time::Duration;
@@ -97,6 +97,43 @@ fn best_10_keep_both_keeps_both() {
             .iter()
             .all(|(_, told)| *told != Told::Majority(false))
     }));
+}
+
+#[test]
+fn keep_quorum_follows_what_is_said_and_not_the_numbers() {
+    let config = MembershipConfig {
+        partition: PartitionPolicy::KeepQuorum,
+        ..MembershipConfig::lan()
+    };
+    let mut net = Net::new(config, 11);
+    for _ in 0..5 {
+        net.add(&[0, 1]);
+    }
+    let all: Vec<usize> = (0..5).collect();
+    net.until(SECOND * 10, |net| net.agree(&all, &all));
+    assert_eq!(
+        majorities(&net),
+        Vec::<usize>::new(),
+        "nothing was said yet"
+    );
+    for at in 0..5 {
+        net.command(at, MembershipCommand::Quorum(true));
+    }
+    // Who has not joined waits until a member vouches for itself.
+    net.until(SECOND * 10, |net| majorities(net) == all);
+    // The voters are on the smaller side.
+    let (low, high) = split(&mut net, 2);
+    for at in high {
+        net.command(at, MembershipCommand::Quorum(false));
+    }
+    assert_eq!(majorities(&net), low);
+    net.cut(|_| 0);
+    net.until(SECOND * 20, |net| net.agree(&all, &all));
+    assert_eq!(majorities(&net), low, "to be whole again is not enough");
+    for at in 0..5 {
+        net.command(at, MembershipCommand::Quorum(true));
+    }
+    assert_eq!(majorities(&net), all, "all have joined, and go on at once");
 }
 
 #[test]

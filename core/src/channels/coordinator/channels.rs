@@ -1,0 +1,221 @@
+//! The channels of a coordinator, and what is being done for each.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::answers::What;
+use super::interface::{ChannelView, Waits};
+use super::ledger::{Ledger, Owed};
+use crate::id::StreamId;
+use crate::time::Instant;
+
+/// Bytes that are kept of what was said when something went wrong.
+const SAID_BYTES_MAX: usize = 256;
+
+/// What is being done for a channel: one thing at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Nothing,
+    /// It waits for its turn to write to the catalog, or to read from it.
+    CatalogTurn,
+    Catalog,
+    /// It waits for its turn to call a node, or calls it.
+    CallTurn(u32),
+    Call(Call),
+    /// An attempt failed.
+    BackOff,
+    /// A former owner may still write.
+    Grace,
+    /// Trying again cannot help.
+    Stopped,
+}
+
+/// A call under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) stream: StreamId,
+    pub(super) node: u32,
+    pub(super) what: What,
+    /// The term that is asked for.
+    pub(super) term: i64,
+    /// A message came.
+    pub(super) answered: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) name: Arc<str>,
+    pub(super) ledger: Ledger,
+    pub(super) doing: Doing,
+    /// Names the operation or call under way: what is heard of an earlier one is not meant.
+    pub(super) attempt: u32,
+    /// In a row.
+    pub(super) failures: u32,
+    /// The term of the last attempt whose outcome is not known.
+    pub(super) unknown_term: i64,
+    /// Since when its node calls a term out of date that it may be opening.
+    pub(super) doubted_since: Option<Instant>,
+    /// Until then the removal that is owed is waited for.
+    pub(super) removal_by: Option<Instant>,
+    /// When the next attempt is due.
+    pub(super) due: Option<Instant>,
+    /// It is told to clients.
+    pub(super) shown: bool,
+    /// At which term it is, or was last.
+    pub(super) shown_term: i64,
+    pub(super) since: Instant,
+    /// It moves for the sake of balance.
+    pub(super) moves: bool,
+    pub(super) moved_at: Option<Instant>,
+    said: String,
+}
+
+impl Slot {
+    fn new(now: Instant, name: Arc<str>, ledger: Ledger) -> Self {
+        Self {
+            name,
+            // Whether a leader before has asked already is not known.
+            unknown_term: ledger.meta().term,
+            ledger,
+            doing: Doing::Nothing,
+            attempt: 0,
+            failures: 0,
+            doubted_since: None,
+            removal_by: None,
+            due: None,
+            shown: false,
+            shown_term: 0,
+            since: now,
+            moves: false,
+            moved_at: None,
+            said: String::new(),
+        }
+    }
+
+    /// Keeps what was said, cut.
+    pub(super) fn say(&mut self, text: &str) {
+        let mut end = text.len().min(SAID_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.said.clear();
+        self.said.push_str(&text[..end]);
+    }
+
+    pub(super) fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// What went wrong before is of no interest any more.
+    pub(super) fn start_afresh(&mut self) {
+        self.failures = 0;
+        self.doubted_since = None;
+        self.removal_by = None;
+        self.said.clear();
+    }
+
+    /// When the next attempt is due, and until when a removal is waited for.
+    pub(super) const fn times(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.due, self.removal_by)
+    }
+
+    fn waits(&self) -> Waits {
+        match self.doing {
+            _ if self.shown => Waits::Nothing,
+            Doing::Nothing => Waits::ForNode,
+            Doing::CatalogTurn | Doing::Catalog => Waits::ForCatalog,
+            Doing::BackOff => Waits::ForNextAttempt,
+            Doing::Grace => Waits::ForGrace,
+            Doing::Stopped => Waits::Stopped,
+            Doing::CallTurn(_) | Doing::Call(_) => match self.ledger.owed() {
+                Owed::Remove(_) => Waits::ForRemoval,
+                Owed::Assign { .. } | Owed::Nothing | Owed::Read | Owed::Write => Waits::ForOpening,
+            },
+        }
+    }
+
+    pub(super) fn view(&self) -> ChannelView<'_> {
+        let meta = self.ledger.meta();
+        ChannelView {
+            name: &self.name,
+            term: meta.term,
+            state: meta.state,
+            node: self.ledger.target(),
+            histories: meta.histories.len(),
+            waits: self.waits(),
+            reason: &self.said,
+            failures: self.failures,
+            since: self.since,
+        }
+    }
+}
+
+/// All channels. None is taken out as long as a leadership lasts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Channels {
+    slots: Vec<Slot>,
+    by_name: BTreeMap<Arc<str>, u32>,
+    /// How many are told to clients, and how many move for the sake of balance.
+    pub(super) shown: u32,
+    pub(super) moving: u32,
+}
+
+impl Channels {
+    pub(super) fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(super) fn at(&self, at: u32) -> &Slot {
+        &self.slots[at as usize]
+    }
+
+    pub(super) fn at_mut(&mut self, at: u32) -> &mut Slot {
+        &mut self.slots[at as usize]
+    }
+
+    pub(super) fn get(&self, at: u32) -> Option<&Slot> {
+        self.slots.get(at as usize)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// In the order of their names.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        let all = self.by_name.values();
+        all.map(|at| (*at, &self.slots[*at as usize]))
+    }
+
+    /// Adds a channel that is not there.
+    pub(super) fn add(&mut self, now: Instant, name: &str, ledger: Ledger) -> u32 {
+        let at = self.len();
+        let name: Arc<str> = name.into();
+        self.by_name.insert(Arc::clone(&name), at);
+        self.slots.push(Slot::new(now, name, ledger));
+        at
+    }
+
+    /// A channel moves for the sake of balance, or does no more.
+    pub(super) fn set_moves(&mut self, at: u32, moves: bool) {
+        let was = core::mem::replace(&mut self.at_mut(at).moves, moves);
+        self.moving = self.moving + u32::from(moves) - u32::from(was);
+    }
+
+    /// Takes up whether a channel is told to clients. `true` if that changed.
+    pub(super) fn take_up(&mut self, now: Instant, at: u32) -> bool {
+        let slot = self.at_mut(at);
+        let shown = slot.ledger.is_assigned();
+        let was = core::mem::replace(&mut slot.shown, shown);
+        if shown != was {
+            slot.since = now;
+        }
+        if shown {
+            slot.shown_term = slot.ledger.meta().term;
+        }
+        self.shown = self.shown + u32::from(shown) - u32::from(was);
+        shown != was
+    }
+}

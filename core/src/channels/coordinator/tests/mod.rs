@@ -1,0 +1,11 @@
+//! Named after the lines of what an implementation must do (`line_`), and of what it should do better (`better_`).
+
+mod assigning;
+mod clients;
+mod failures;
+mod leaderships;
+mod leaving;
+mod ledger;
+mod moving;
+mod worker;
+mod world;

@@ -1,0 +1,7 @@
+mod consuming;
+mod hostile;
+mod lifetimes;
+mod producing;
+mod random;
+mod stores;
+mod world;

@@ -1,0 +1,417 @@
+//! A node's part in the channels: it has some of them, and while it leads it decides who has which.
+//!
+//! The coordinator is told what the other machines of the node hear: members that come and go are the nodes that may
+//! have channels, the leadership is what it coordinates under, and a coordinator whose fence was overtaken gives the
+//! leadership up. A member that speaks the wire without our metadata has no channels.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::channels::coordinator::{
+    self, Coordinator, CoordinatorCommand, CoordinatorConfig, CoordinatorConfigError,
+    CoordinatorEvent, CoordinatorRefused,
+};
+use crate::channels::server::server_id;
+use crate::channels::worker::{
+    self, Worker, WorkerCommand, WorkerConfig, WorkerConfigError, WorkerEvent,
+};
+use crate::election::ElectionEvent;
+use crate::election::token::Token;
+use crate::id::{MethodId, NodeId, StreamId, Tag};
+use crate::machine::{Events, Io, Machine};
+use crate::method::streaming;
+use crate::ring::RingEvent;
+use crate::ring::membership::MembershipEvent;
+use crate::storage::Done;
+use crate::stream::StreamIn;
+use crate::time::{Instant, WallClock, earliest};
+
+/// Settings of a node's part in the channels. Its `server_id`s are filled in.
+#[derive(Clone, Debug)]
+pub struct ChannelsConfig {
+    /// Of the coordinator, for when this node leads.
+    pub coordinator: CoordinatorConfig,
+    /// Of what serves the channels it has.
+    pub worker: WorkerConfig,
+    /// Its share of the channels, as this node sees it: a node of weight 2 has twice as many as one of weight 1.
+    pub weight: u32,
+}
+
+/// A rule of [`ChannelsConfig`] that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelsConfigError {
+    /// Of the coordinator.
+    Coordinator(CoordinatorConfigError),
+    /// Of the worker.
+    Worker(WorkerConfigError),
+}
+
+impl core::fmt::Display for ChannelsConfigError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Coordinator(error) => error.fmt(f),
+            Self::Worker(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ChannelsConfigError {}
+
+/// What a part tells.
+#[derive(Clone, Copy, Debug)]
+pub enum ChannelsEvent<'a> {
+    /// Of who has which channel.
+    Coordinator(CoordinatorEvent<'a>),
+    /// Of the channels this node has.
+    Worker(WorkerEvent<'a>),
+}
+
+/// What other machines heard that a coordinator must know.
+#[derive(Debug)]
+pub(super) enum News {
+    Up {
+        node: NodeId,
+        host: String,
+        incarnation: u64,
+    },
+    Draining {
+        node: NodeId,
+    },
+    Down {
+        node: NodeId,
+    },
+    Leads(Token),
+    Follows {
+        leader: Option<String>,
+    },
+}
+
+impl News {
+    /// Of the ring.
+    pub(super) fn of_ring(event: &RingEvent<'_>) -> Option<Self> {
+        let RingEvent::Membership(event) = event else {
+            return None;
+        };
+        match *event {
+            MembershipEvent::Up {
+                node,
+                host,
+                incarnation,
+                legacy: false,
+            } => Some(Self::Up {
+                node,
+                host: String::from(host),
+                incarnation,
+            }),
+            MembershipEvent::Draining { node } => Some(Self::Draining { node }),
+            MembershipEvent::Down { node, .. } => Some(Self::Down { node }),
+            MembershipEvent::Up { .. }
+            | MembershipEvent::Suspected { .. }
+            | MembershipEvent::Cleared { .. }
+            | MembershipEvent::Majority(_)
+            | MembershipEvent::Left
+            | MembershipEvent::Misbehaved { .. } => None,
+        }
+    }
+
+    /// Of the election.
+    pub(super) fn of_election(event: &ElectionEvent<'_>) -> Option<Self> {
+        match *event {
+            ElectionEvent::Leading { token, .. } => Some(Self::Leads(token)),
+            ElectionEvent::Following { leader, .. } => Some(Self::Follows {
+                leader: Some(String::from(leader)),
+            }),
+            ElectionEvent::Leaderless => Some(Self::Follows { leader: None }),
+            ElectionEvent::Misbehaved { .. }
+            | ElectionEvent::ElectorateRefused { .. }
+            | ElectionEvent::Forgetful { .. } => None,
+        }
+    }
+}
+
+/// A part.
+#[derive(Debug)]
+pub struct Channels {
+    coordinator: Coordinator,
+    worker: Worker,
+    me: (i64, String),
+    weight: u32,
+    /// Members that may have channels, and the number of their present start.
+    members: Vec<(NodeId, i64)>,
+    led: Option<Token>,
+    introduced: bool,
+    /// The coordinator cannot go on under the token it has.
+    lost: bool,
+}
+
+/// Turns the coordinator's news over, and notes that it cannot go on.
+fn of_coordinator<'n>(
+    lost: &'n mut bool,
+    up: &'n mut dyn Events<Channels>,
+) -> impl FnMut(CoordinatorEvent<'_>) + 'n {
+    move |event| {
+        *lost |= matches!(event, CoordinatorEvent::Lost { .. });
+        up.event(ChannelsEvent::Coordinator(event));
+    }
+}
+
+fn of_worker(up: &mut dyn Events<Channels>) -> impl FnMut(WorkerEvent<'_>) {
+    move |event| up.event(ChannelsEvent::Worker(event))
+}
+
+impl Channels {
+    /// The part of the `incarnation`th start of the node `host`.
+    ///
+    /// # Errors
+    /// The first rule of the configuration that does not hold.
+    pub(super) fn new(
+        config: ChannelsConfig,
+        host: &str,
+        incarnation: u64,
+    ) -> Result<Self, ChannelsConfigError> {
+        let ChannelsConfig {
+            mut coordinator,
+            mut worker,
+            weight,
+        } = config;
+        let number = server_id(host, incarnation);
+        (coordinator.server_id, worker.server_id) = (number, number);
+        Ok(Self {
+            coordinator: Coordinator::new(coordinator).map_err(ChannelsConfigError::Coordinator)?,
+            worker: Worker::new(worker).map_err(ChannelsConfigError::Worker)?,
+            me: (number, String::from(host)),
+            weight,
+            members: Vec::new(),
+            led: None,
+            introduced: false,
+            lost: false,
+        })
+    }
+
+    /// Who decides, to be looked at.
+    #[must_use]
+    pub const fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    /// The channels this node has, to be looked at.
+    #[must_use]
+    pub const fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Whether the leadership must be given up; said once.
+    pub(super) const fn take_lost(&mut self) -> bool {
+        core::mem::replace(&mut self.lost, false)
+    }
+
+    /// What the clock on the wall says.
+    pub(super) fn wall(&mut self, wall: WallClock, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        let command = WorkerCommand::Wall(wall);
+        // What time it is is refused by nobody.
+        let _ = self
+            .worker
+            .handle_command(wall.at, command, io, &mut of_worker(up));
+    }
+
+    /// This node is leaving: it takes no more channels.
+    pub(super) fn stop(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        let command = WorkerCommand::Stop;
+        // Nor is this.
+        let _ = self
+            .worker
+            .handle_command(now, command, io, &mut of_worker(up));
+    }
+
+    /// What the other machines heard.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        news: News,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        self.introduce(now, io, up);
+        let weight = self.weight;
+        match news {
+            News::Up {
+                node,
+                host,
+                incarnation,
+            } => {
+                let server_id = server_id(&host, incarnation);
+                self.members.retain(|(known, _)| *known != node);
+                self.members.push((node, server_id));
+                let command = CoordinatorCommand::NodeUp {
+                    server_id,
+                    address: &host,
+                    weight,
+                };
+                self.tell(now, command, io, up);
+            }
+            News::Draining { node } => {
+                if let Some(server_id) = self.member(node) {
+                    self.tell(now, CoordinatorCommand::NodeStopping { server_id }, io, up);
+                }
+            }
+            News::Down { node } => {
+                if let Some(server_id) = self.member(node) {
+                    self.members.retain(|(known, _)| *known != node);
+                    self.tell(now, CoordinatorCommand::NodeGone { server_id }, io, up);
+                }
+            }
+            // Told again whenever the lease grows.
+            News::Leads(token) if self.led == Some(token) => {}
+            News::Leads(token) => {
+                self.step_down(now, io, up);
+                self.led = Some(token);
+                let token = token.fence();
+                self.tell(now, CoordinatorCommand::Lead { token }, io, up);
+            }
+            News::Follows { leader } => {
+                self.step_down(now, io, up);
+                let address = leader.as_deref();
+                self.tell(now, CoordinatorCommand::LeaderIs { address }, io, up);
+            }
+        }
+    }
+
+    fn member(&self, node: NodeId) -> Option<i64> {
+        let known = self.members.iter().find(|(known, _)| *known == node);
+        known.map(|(_, server_id)| *server_id)
+    }
+
+    fn step_down(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        if self.led.take().is_some() {
+            self.tell(now, CoordinatorCommand::StepDown, io, up);
+        }
+    }
+
+    /// The members are told of each other, but not of themselves.
+    fn introduce(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        if !core::mem::replace(&mut self.introduced, true) {
+            let (server_id, address) = (self.me.0, self.me.1.clone());
+            let command = CoordinatorCommand::NodeUp {
+                server_id,
+                address: &address,
+                weight: self.weight,
+            };
+            self.tell(now, command, io, up);
+        }
+    }
+
+    /// Tells the coordinator what is so. What it has no room for, or does not know, it will not use.
+    fn tell(
+        &mut self,
+        now: Instant,
+        command: CoordinatorCommand<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        let _ = self.command(now, command, io, up);
+    }
+
+    /// Asks the coordinator for something.
+    ///
+    /// # Errors
+    /// Its reason; then nothing changed.
+    pub(super) fn command(
+        &mut self,
+        now: Instant,
+        command: CoordinatorCommand<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) -> Result<(), CoordinatorRefused> {
+        let up = &mut of_coordinator(&mut self.lost, up);
+        self.coordinator.handle_command(now, command, io, up)
+    }
+}
+
+/// The machine a method belongs to, if it is about channels.
+pub(super) const fn machine_of(method: MethodId) -> Option<u8> {
+    match method {
+        streaming::COORD_STATES | streaming::DISCOVER => Some(coordinator::MACHINE),
+        streaming::NODE_STATES
+        | streaming::PRODUCE
+        | streaming::CONSUME
+        | streaming::ASSIGN
+        | streaming::REMOVE
+        | streaming::COLLECT_STATUS => Some(worker::MACHINE),
+        _ => None,
+    }
+}
+
+impl Machine for Channels {
+    type Command<'a> = CoordinatorCommand<'a>;
+    type Event<'a> = ChannelsEvent<'a>;
+    type Refused = CoordinatorRefused;
+
+    fn handle_stream(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        tag: Tag,
+        event: StreamIn<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        let machine = match event {
+            StreamIn::Accepted { method, .. } => machine_of(method).unwrap_or(worker::MACHINE),
+            StreamIn::Header(_)
+            | StreamIn::Frame(_)
+            | StreamIn::HalfClosed
+            | StreamIn::Writable
+            | StreamIn::Ended(_) => tag.machine(),
+        };
+        if machine == coordinator::MACHINE {
+            let up = &mut of_coordinator(&mut self.lost, up);
+            self.coordinator
+                .handle_stream(now, stream, tag, event, io, up);
+        } else {
+            let up = &mut of_worker(up);
+            self.worker.handle_stream(now, stream, tag, event, io, up);
+        }
+    }
+
+    fn handle_done(
+        &mut self,
+        now: Instant,
+        tag: Tag,
+        done: Done<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) {
+        if tag.machine() == coordinator::MACHINE {
+            let up = &mut of_coordinator(&mut self.lost, up);
+            self.coordinator.handle_done(now, tag, done, io, up);
+        } else {
+            self.worker
+                .handle_done(now, tag, done, io, &mut of_worker(up));
+        }
+    }
+
+    fn handle_command(
+        &mut self,
+        now: Instant,
+        command: CoordinatorCommand<'_>,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) -> Result<(), CoordinatorRefused> {
+        self.command(now, command, io, up)
+    }
+
+    fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.coordinator.poll_timeout()) {
+            let up = &mut of_coordinator(&mut self.lost, up);
+            self.coordinator.handle_timeout(now, io, up);
+        }
+        if due(self.worker.poll_timeout()) {
+            self.worker.handle_timeout(now, io, &mut of_worker(up));
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        earliest(self.coordinator.poll_timeout(), self.worker.poll_timeout())
+    }
+}
