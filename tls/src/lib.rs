@@ -52,6 +52,7 @@ mod name;
 mod provider;
 mod source;
 mod tls;
+pub mod words;
 
 pub use error::TlsError;
 #[cfg(feature = "generate")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -150,6 +150,12 @@ impl Tls {
     /// When the first certificate of this side's chain expires.
     pub fn expires(&self) -> Option<SystemTime> {
         self.inner.state.load().expires
+    }
+
+    /// How long it is until then; zero if it has passed.
+    pub fn expires_in(&self) -> Option<Duration> {
+        let left = self.expires()?.duration_since(clock::now());
+        Some(left.unwrap_or_default())
     }
 
     /// What should be better, though it works: to be logged after a load.

@@ -38,7 +38,12 @@ fn both_sides_know_each_other() {
 fn addresses_are_verified_like_names() {
     let authority = Authority::new("test").unwrap();
     let client = nobody(&authority);
-    for (host, address) in [("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")] {
+    for (host, address) in [
+        ("127.0.0.1", "127.0.0.1:1"),
+        ("::1", "[::1]:1"),
+        ("::1", "[0:0:0:0:0:0:0:1]:1"),
+        ("0:0:0:0:0:0:0:1", "[::0001%lo]:1"),
+    ] {
         let server = with(&authority, host, ClientAuth::Off);
         connect(&client, &server, address).unwrap();
         assert!(connect(&client, &server, "10.0.0.1:1").is_err());

@@ -24,8 +24,8 @@ use crate::inbox::{Inbox, Incoming, Offer};
 use crate::linger::Linger;
 use crate::setup::Setup;
 use crate::source::Source;
-use crate::stop::{Level, Stop};
 use crate::wire::{Counted, Halves, Wire, prioritise};
+use trefoil_transport::{Level, Stop};
 
 /// A connection that drains stands at least so long after its last answer, that it be heard.
 const GRACE_MIN: Duration = Duration::from_millis(50);

@@ -14,9 +14,9 @@ use crate::frame::{ALPN, reason};
 use crate::goodbye;
 use crate::inbox::{Attempt, Inbox, News};
 use crate::setup::Setup;
-use crate::stop::{Stop, lock};
 use crate::trust::{self, NO_COMMON_VERSION};
 use crate::wire::Wire;
+use trefoil_transport::{Stop, lock};
 
 /// The sockets connections leave from, one for each family of addresses, made when first needed.
 #[derive(Default)]
@@ -100,7 +100,7 @@ impl Dial {
     }
 
     fn report(&self, news: News) {
-        self.inbox.news(self.attempt, news);
+        self.inbox.news((self.attempt, news));
     }
 
     /// Tries the addresses in turn, each for its share of the time. Somebody who is not trusted says

@@ -102,7 +102,6 @@ compile_error!(
 );
 
 mod accept;
-mod calls;
 mod clock;
 mod decode;
 mod dial;
@@ -120,9 +119,7 @@ mod server;
 mod setup;
 mod source;
 mod stage;
-mod stop;
 mod stream;
-mod table;
 mod trust;
 mod wire;
 

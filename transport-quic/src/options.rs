@@ -34,6 +34,9 @@ pub struct QuicOptions {
     /// byte. Ten of them leave in one system call, and together they must stay below 65,507 bytes,
     /// what one call may carry: above, every burst fails.
     pub mtu_max: u16,
+    /// Connections served at once, those included whose handshake has not ended. More are refused as they
+    /// come, and their callers told so.
+    pub connections_max: u32,
     /// Bytes asked for each socket's buffers; the system may grant less.
     pub socket_buffer_bytes: u32,
     /// A dial that has not succeeded by then is lost; a handshake that was not finished by then is
@@ -49,6 +52,7 @@ impl std::fmt::Debug for QuicOptions {
             .field("concurrent_streams_max", &self.concurrent_streams_max)
             .field("request_bytes_max", &self.request_bytes_max)
             .field("mtu_max", &self.mtu_max)
+            .field("connections_max", &self.connections_max)
             .field("socket_buffer_bytes", &self.socket_buffer_bytes)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
@@ -63,6 +67,7 @@ impl Default for QuicOptions {
             concurrent_streams_max: 1_024,
             request_bytes_max: 16 << 10,
             mtu_max: 6_500,
+            connections_max: 8_192,
             socket_buffer_bytes: 4 << 20,
             connect_timeout: Duration::from_secs(5),
         }
@@ -89,6 +94,12 @@ impl QuicOptions {
                 1 << 20,
             ),
             ("mtu_max", u64::from(self.mtu_max), 1_200, 6_550),
+            (
+                "connections_max",
+                u64::from(self.connections_max),
+                1,
+                u64::from(u32::MAX),
+            ),
             (
                 "socket_buffer_bytes",
                 u64::from(self.socket_buffer_bytes),
@@ -123,6 +134,7 @@ mod tests {
             broken(|o| o.concurrent_streams_max = 0).starts_with("TF-Q02: concurrent_streams_max")
         );
         assert!(broken(|o| o.request_bytes_max = 100).starts_with("TF-Q02: request_bytes_max"));
+        assert!(broken(|o| o.connections_max = 0).starts_with("TF-Q02: connections_max"));
         assert!(broken(|o| o.mtu_max = 9_000).starts_with("TF-Q02: mtu_max"));
         assert!(broken(|o| o.socket_buffer_bytes = 1).starts_with("TF-Q02: socket_buffer_bytes"));
         assert!(

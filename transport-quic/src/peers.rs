@@ -8,8 +8,8 @@ use trefoil_core::stream::Class;
 
 use crate::frame::reason::NO_ERROR;
 use crate::inbox::Attempt;
-use crate::stop::{Level, Stop};
 use crate::wire::Wire;
+use trefoil_transport::{Level, Stop};
 
 /// One connection that is dialled or stands.
 pub(crate) struct Peer {

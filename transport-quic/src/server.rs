@@ -16,8 +16,8 @@ use crate::dial::speaks_ours;
 use crate::error::QuicError;
 use crate::frame::reason;
 use crate::goodbye;
-use crate::stop::{Level, Stop, lock};
 use crate::trust::NO_COMMON_VERSION;
+use trefoil_transport::{Level, Stop, lock};
 
 /// With so many handshakes begun, callers must first prove that they receive at their address.
 const RETRY_ABOVE: usize = 64;
@@ -254,7 +254,8 @@ impl Listener {
             let _ = incoming.retry();
             return;
         }
-        if begun >= HANDSHAKES_MAX {
+        let most = self.server.reception.setup.options.connections_max as usize;
+        if begun >= HANDSHAKES_MAX || begun + self.server.connections() >= most {
             return incoming.refuse();
         }
         self.reload();
@@ -271,6 +272,12 @@ impl Listener {
     }
 
     /// Takes over certificates that were reloaded. Those that cannot serve change nothing.
+    ///
+    /// The key of stateless resets stays that of the certificates the socket was bound with, although it
+    /// follows from a private key that may be another now. It was promised to every peer, in the
+    /// handshake; and a socket is asked for a reset only of connections
+    /// that it does not know: those of the process before, which had the same key. Where that one was
+    /// bound with an older key, its peers notice the restart by silence.
     fn reload(&mut self) {
         let setup = &self.server.reception.setup;
         let version = setup.tls.version();
@@ -290,13 +297,13 @@ impl Server {
         let Some(Ok(connection)) = timely(&*setup.runtime, limit, connecting).await else {
             return;
         };
-        drop(half_open);
         if !speaks_ours(&connection) {
             return goodbye::close(&connection, reason::PROTOCOL, NO_COMMON_VERSION.as_bytes());
         }
         let Some(guest) = self.enter(|rooms| &mut rooms.connections) else {
             return goodbye::close(&connection, reason::CLOSING, b"");
         };
+        drop(half_open);
         let served = Served::new(Arc::clone(&self.reception), connection);
         served.run(&guest.stop).await;
     }

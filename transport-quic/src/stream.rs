@@ -14,6 +14,7 @@ use trefoil_core::machine::Full;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::stream::Class;
 use trefoil_core::transport::Arrival;
+use trefoil_transport::Side;
 
 use crate::error::{CANCELLED, LOST, PROTOCOL};
 use crate::frame::{self, Kind, STATUS_BYTES_MAX, WORD_BYTES, Word, reason};
@@ -34,12 +35,6 @@ enum Phase {
     Receiving,
     /// The caller has sent everything.
     Finished,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Accepted,
-    Opened(LinkId),
 }
 
 /// The bounds of a stream.
@@ -574,9 +569,18 @@ impl Stream {
         self.queue.push(status);
         Linger::begin(send, self.queue, self.class, counted)
     }
+}
 
-    /// Leaves a stream that nobody on this side knows any more.
-    pub(crate) fn abandon(self) {
+impl trefoil_transport::Stream for Stream {
+    fn id(&self) -> StreamId {
+        self.id
+    }
+
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn abandon(self) {
         self.part(Parting::Abandon(reason::CANCELLED));
     }
 }

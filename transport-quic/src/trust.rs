@@ -1,6 +1,7 @@
 //! Why a connection is no more: lost, or never trusted.
 
 use quinn::{ConnectionError, TransportErrorCode};
+use trefoil_tls::words::{found_here, found_there};
 
 use crate::error::UNTRUSTED;
 
@@ -18,11 +19,11 @@ pub(crate) fn why(host: &str, error: &ConnectionError) -> Option<String> {
             } else {
                 format!(" ({})", error.reason)
             };
-            Some(said(host, &format!("{}{reason}", here(alert))))
+            Some(said(host, &format!("{}{reason}", found_here(alert))))
         }
         // Found there. What the peer writes beside its code is its own and not repeated.
         ConnectionError::ConnectionClosed(close) => {
-            Some(said(host, &there(alert(close.error_code)?)))
+            Some(said(host, &found_there(alert(close.error_code)?)))
         }
         ConnectionError::VersionMismatch
         | ConnectionError::ApplicationClosed(_)
@@ -46,33 +47,6 @@ fn alert(code: TransportErrorCode) -> Option<u8> {
     u8::try_from(code).ok()
 }
 
-/// What this side has against the other's certificate.
-fn here(alert: u8) -> String {
-    match alert {
-        // rustls gives a wrong name and a broken certificate one alert; its reason follows.
-        42 => "its certificate is broken or of another name".to_owned(),
-        44 => "its certificate was revoked".to_owned(),
-        45 => "its certificate has expired or is not valid yet".to_owned(),
-        48 => "its certificate is of an authority this side does not know".to_owned(),
-        120 => NO_COMMON_VERSION.to_owned(),
-        _ => format!("the handshake failed here, TLS alert {alert}"),
-    }
-}
-
-/// What the other side has against this one.
-fn there(alert: u8) -> String {
-    match alert {
-        42 => "it finds this side's certificate broken or of another name".to_owned(),
-        44 => "it says this side's certificate was revoked".to_owned(),
-        45 => "it says this side's certificate has expired or is not valid yet".to_owned(),
-        46 | 49 | 51 => format!("it does not accept this side's certificate, TLS alert {alert}"),
-        48 => "it does not know the authority of this side's certificate".to_owned(),
-        116 => "it asks for a certificate and this side has none".to_owned(),
-        120 => NO_COMMON_VERSION.to_owned(),
-        _ => format!("it refused the handshake, TLS alert {alert}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +55,6 @@ mod tests {
     fn alerts_are_told_from_other_errors() {
         for number in 0..=255 {
             assert_eq!(alert(TransportErrorCode::crypto(number)), Some(number));
-            assert!(!here(number).is_empty() && !there(number).is_empty());
         }
         assert_eq!(alert(TransportErrorCode::CONNECTION_REFUSED), None);
         assert_eq!(alert(TransportErrorCode::PROTOCOL_VIOLATION), None);

@@ -12,7 +12,7 @@ use trefoil_core::stream::Class;
 
 use crate::goodbye;
 use crate::setup::{Windows, varint};
-use crate::stop::lock;
+use trefoil_transport::lock;
 
 /// Both directions of a stream.
 pub(crate) type Halves = (SendStream, RecvStream);

@@ -15,13 +15,26 @@ use trefoil_core::codes;
 
 use crate::error::{CANCELLED, LOST, PROTOCOL, untrusted};
 use crate::pipe::{Outbox, Outgoing, Pipe, note};
+use crate::sending;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The body of a request of ours: what the driver wrote, as it lies there. Abandoned, it fails with the
 /// error that makes HTTP/2 say CANCEL.
 #[derive(Debug)]
-pub(crate) struct RequestBody(pub(crate) Outbox);
+pub(crate) struct RequestBody {
+    outbox: Outbox,
+    begun: bool,
+}
+
+impl RequestBody {
+    pub(crate) const fn new(outbox: Outbox) -> Self {
+        Self {
+            outbox,
+            begun: false,
+        }
+    }
+}
 
 impl Body for RequestBody {
     type Data = Bytes;
@@ -31,14 +44,20 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let piece = self.0.poll_piece(cx);
-        if self.0.pipe().is_reset() {
-            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        if !std::mem::replace(&mut self.begun, true) {
+            sending::begins(self.outbox.pipe());
         }
-        Poll::Ready(match ready!(piece) {
-            Outgoing::Data(data) => Some(Ok(Frame::data(data))),
-            Outgoing::End(_) => None,
-        })
+        let piece = self.outbox.poll_piece(cx);
+        let end = if self.outbox.pipe().is_reset() {
+            Some(Err(h2::Error::from(h2::Reason::CANCEL).into()))
+        } else {
+            match ready!(piece) {
+                Outgoing::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Outgoing::End(_) => None,
+            }
+        };
+        sending::ends(self.outbox.pipe());
+        Poll::Ready(end)
     }
 }
 

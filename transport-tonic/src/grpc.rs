@@ -1,6 +1,5 @@
 //! The transport: links, streams and calls, driven by whoever polls it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,28 +17,18 @@ use trefoil_core::status::{Cause, Status};
 use trefoil_core::stream::Class;
 use trefoil_core::time::Duration;
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+use trefoil_transport::{Calls, Level, Next, Side, Stop};
 
 use crate::body::RequestBody;
-use crate::calls::Calls;
 use crate::error::GrpcError;
-use crate::inbox::{Inbox, LinkNews, News, Offer};
+use crate::inbox::{Inbox, LinkNews, News, Offer, Rounds};
 use crate::link::{self, Dial, Request};
 use crate::metadata;
 use crate::options::GrpcOptions;
 use crate::pipe::Pipe;
 use crate::runtime::Runtime;
 use crate::service::GrpcService;
-use crate::stop::{Level, Stop};
-use crate::stream::{Bounds, Side, Step, Stream};
-use crate::table::Table;
-
-/// Arrivals taken from one stream before the next has its turn.
-const BURST: u32 = 32;
-
-/// Looks in one poll that may find nothing. A runtime that meters its tasks, as tokio does, makes
-/// everything pending and wakes it at once when the share of a task is used up: who does not return
-/// then looks for ever.
-const IDLE_LOOKS: u32 = 64;
+use crate::stream::{Bounds, Step, Stream};
 
 /// A link that is dialled or stands.
 struct Link {
@@ -61,32 +50,16 @@ pub struct Grpc<R: Runtime> {
     paths: Vec<Option<(PathAndQuery, bool)>>,
     service: GrpcService,
     inbox: Arc<Inbox>,
-    table: Table,
+    rounds: Rounds,
     /// By number; there are two for each node ever heard of.
     links: Vec<Option<Link>>,
     attempts: u64,
-    calls: Calls,
-    /// Slots to look at in this round, and in the next.
-    round: VecDeque<u32>,
-    next_round: VecDeque<u32>,
-    /// The slot that has its turn, and arrivals it may still deliver in it.
-    turn: Option<u32>,
-    burst: u32,
-    offers: VecDeque<Offer>,
-    news: VecDeque<LinkNews>,
-    /// What is to be told of links, and of streams that waited for them.
-    arrived: VecDeque<(LinkId, Arrival<Bytes>)>,
-    /// Slots to be flushed.
-    dirty: Vec<u32>,
-    /// Takes frames of streams that are over.
-    void: Vec<u8>,
-    /// Whether the last poll found nothing: then the driver may be asleep.
-    asleep: bool,
+    calls: Calls<Offer>,
 }
 
 impl<R: Runtime> std::fmt::Debug for Grpc<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (slots, streams) = self.table.sizes();
+        let (slots, streams) = self.rounds.table.sizes();
         f.debug_struct("Grpc")
             .field("slots", &slots)
             .field("streams", &streams)
@@ -133,21 +106,11 @@ impl<R: Runtime> Grpc<R> {
             silence_max: limits.silence_max,
             paths,
             service: GrpcService::new(Arc::new(methods), Arc::clone(&inbox), limits),
-            table: Table::new(Arc::clone(&inbox)),
+            rounds: Rounds::new(Arc::clone(&inbox)),
             inbox,
             links: Vec::new(),
             attempts: 0,
             calls: Calls::default(),
-            round: VecDeque::new(),
-            next_round: VecDeque::new(),
-            turn: None,
-            burst: 0,
-            offers: VecDeque::new(),
-            news: VecDeque::new(),
-            arrived: VecDeque::new(),
-            dirty: Vec::new(),
-            void: Vec::new(),
-            asleep: false,
         })
     }
 
@@ -157,26 +120,10 @@ impl<R: Runtime> Grpc<R> {
         self.service.clone()
     }
 
-    /// Gives a slot in which something may have happened its turn: what happens there from now on
-    /// queues it again.
-    fn begin_turn(&mut self, number: u32) {
-        if let Some(slot) = self.table.slot(number) {
-            slot.signal.taken();
-            self.turn = Some(number);
-            self.burst = BURST;
-        }
-    }
-
     /// The next arrival of the slot that has its turn. Without one the turn is over, and the stream has
     /// kept the waker.
     fn look(&mut self, number: u32) -> Option<Arrival<Bytes>> {
-        if self.burst == 0 {
-            // There may be more; others come first.
-            self.look_later(number);
-            return None;
-        }
-        self.burst -= 1;
-        let slot = self.table.slot(number)?;
+        let slot = self.rounds.table.slot(number)?;
         let stream = slot.stream.as_deref_mut()?;
         match stream.step(&self.bounds, &slot.waker) {
             Step::Idle => None,
@@ -223,15 +170,8 @@ impl<R: Runtime> Grpc<R> {
         match news {
             News::Up(sender) => {
                 link.sender = Some(sender);
-                self.tell(
-                    id,
-                    Arrival::Link {
-                        link: id,
-                        event: LinkEvent::Up,
-                        why: None,
-                    },
-                );
-                for number in 0..self.table.len() {
+                self.rounds.tell_link(id, LinkEvent::Up, None);
+                for number in 0..self.rounds.table.len() {
                     self.start(number);
                 }
             }
@@ -252,61 +192,20 @@ impl<R: Runtime> Grpc<R> {
             LinkEvent::Untrusted => Cause::Untrusted,
             LinkEvent::Up | LinkEvent::Lost => Cause::Lost,
         };
-        let message = why.clone();
-        self.tell(
-            id,
-            Arrival::Link {
-                link: id,
-                event,
-                why,
-            },
-        );
-        for number in 0..self.table.len() {
-            let Some(slot) = self.table.slot(number) else {
+        self.rounds.tell_link(id, event, why.clone());
+        for number in 0..self.rounds.table.len() {
+            let Some(slot) = self.rounds.table.slot(number) else {
                 continue;
             };
             if let Some(stream) = slot.stream.take_if(|stream| stream.is_waiting_for(id)) {
-                self.tell(id, stream.unreachable(cause, message.clone()));
+                self.rounds.tell(id, stream.unreachable(cause, why.clone()));
             }
-        }
-    }
-
-    /// Queues an arrival, wherever the driver is.
-    fn tell(&mut self, link: LinkId, arrival: Arrival<Bytes>) {
-        self.arrived.push_back((link, arrival));
-        self.stir();
-    }
-
-    /// Queues a slot to be looked at, wherever the driver is.
-    fn look_later(&mut self, number: u32) {
-        if self
-            .table
-            .slot(number)
-            .is_some_and(|slot| slot.signal.queue())
-        {
-            self.next_round.push_back(number);
-            self.stir();
-        }
-    }
-
-    /// Whether the end of a stream is queued. Linear in what is queued, which is nothing but while links
-    /// come and go.
-    fn is_end_queued(&self, stream: StreamId) -> bool {
-        self.arrived.iter().any(
-            |(_, arrival)| matches!(arrival, Arrival::Ended { stream: of, .. } if *of == stream),
-        )
-    }
-
-    /// There is something to do; a driver that sleeps does not know.
-    fn stir(&mut self) {
-        if std::mem::take(&mut self.asleep) {
-            self.inbox.nudge();
         }
     }
 
     /// Sends the request of a stream that waits, if its link stands.
     fn start(&mut self, number: u32) {
-        let Some(slot) = self.table.slot(number) else {
+        let Some(slot) = self.rounds.table.slot(number) else {
             return;
         };
         let Some(stream) = slot.stream.as_deref_mut() else {
@@ -326,15 +225,7 @@ impl<R: Runtime> Grpc<R> {
             // The peer said goodbye, and its streams live on; new ones need another connection.
             self.drop_link(id, LinkEvent::Lost, None);
         } else if stream.start(|request| link::send(sender, request), &slot.waker) {
-            self.look_later(number);
-        }
-    }
-
-    /// Marks a stream as one to be flushed.
-    fn touch(&mut self, id: StreamId) {
-        if let Some(slot) = self.table.live(id).filter(|slot| !slot.dirty) {
-            slot.dirty = true;
-            self.dirty.push(id.slot());
+            self.rounds.look_later(number);
         }
     }
 }
@@ -351,44 +242,17 @@ impl<R: Runtime> Transport for Grpc<R> {
     type Buf = Bytes;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrival<Bytes>> {
-        self.asleep = false;
-        let mut idle = 0;
+        self.rounds.awake();
         loop {
-            if let Some((_, arrival)) = self.arrived.pop_front() {
-                return Poll::Ready(arrival);
-            }
-            if idle == IDLE_LOOKS {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if let Some(number) = self.turn {
-                if let Some(arrival) = self.look(number) {
-                    return Poll::Ready(arrival);
-                }
-                self.turn = None;
-                idle += 1;
-            }
-            if let Some(number) = self.round.pop_front() {
-                self.begin_turn(number);
-                continue;
-            }
-            if let Some(news) = self.news.pop_front() {
-                self.heard(news);
-                continue;
-            }
-            if let Some(offer) = self.offers.pop_front() {
-                return Poll::Ready(self.offered(offer));
-            }
-            self.round.append(&mut self.next_round);
-            self.inbox.collect(
-                &mut self.round,
-                &mut self.offers,
-                &mut self.news,
-                cx.waker(),
-            );
-            if self.round.is_empty() && self.offers.is_empty() && self.news.is_empty() {
-                self.asleep = true;
-                return Poll::Pending;
+            match self.rounds.next(cx) {
+                Next::Tell(arrival) => return Poll::Ready(arrival),
+                Next::Look(number) => match self.look(number) {
+                    Some(arrival) => return Poll::Ready(arrival),
+                    None => self.rounds.nothing(),
+                },
+                Next::News(news) => self.heard(news),
+                Next::Offer(offer) => return Poll::Ready(self.offered(offer)),
+                Next::Rest => return Poll::Pending,
             }
         }
     }
@@ -436,15 +300,7 @@ impl<R: Runtime> Transport for Grpc<R> {
         if let Some(link) = self.take_link(link) {
             link.stop.raise(Level::Close);
         }
-        self.arrived.retain(|(of, _)| *of != link);
-        for slot in self.table.iter_mut() {
-            if let Some(stream) = slot
-                .stream
-                .take_if(|stream| stream.side == Side::Opened(link))
-            {
-                stream.end(TonicStatus::cancelled(""));
-            }
-        }
+        self.rounds.hang_up(link);
     }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
@@ -452,14 +308,14 @@ impl<R: Runtime> Transport for Grpc<R> {
             return;
         };
         offer.pipe.accept(metadata::map(header));
-        let slot = self.table.insert(Stream::accepted(
+        let slot = self.rounds.table.insert(Stream::accepted(
             stream,
             offer.inbound,
             Arc::clone(&offer.pipe),
         ));
         offer.pipe.attach(slot.waker.clone());
         // It may have something to say already, and has had nobody to wake.
-        self.look_later(stream.slot());
+        self.rounds.look_later(stream.slot());
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
@@ -499,93 +355,88 @@ impl<R: Runtime> Transport for Grpc<R> {
             origin,
             pipe: Arc::clone(&pipe),
         };
-        let slot = self
-            .table
-            .insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
+        let slot =
+            self.rounds
+                .table
+                .insert(Stream::opened(stream, link, request, Arc::clone(&pipe)));
         pipe.attach(slot.waker.clone());
         if self.link(link).is_some() {
-            self.touch(stream);
-        } else if let Some(stream) = self.table.remove(stream) {
+            self.rounds.touch(stream);
+        } else if let Some(stream) = self.rounds.table.remove(stream) {
             // It was lost just now, and the driver has not heard of it yet.
-            self.tell(link, stream.unreachable(Cause::Lost, None));
+            self.rounds
+                .tell(link, stream.unreachable(Cause::Lost, None));
         }
     }
 
     fn frame(&mut self, stream: StreamId, len: usize) -> Result<&mut [u8], Full> {
-        self.touch(stream);
-        let bounds = self.bounds;
-        // A stream that is over, of which the driver has not heard yet: to be told that there is no
-        // room would be to be told that the frame is too large.
-        let ending = len <= self.frame_bytes_max && self.is_end_queued(stream);
-        match self.table.stream(stream) {
-            Some(stream) => stream.frame(len, &bounds),
-            None if ending => {
-                self.void.clear();
-                self.void.resize(len, 0);
-                Ok(&mut self.void)
-            }
-            None => Err(Full),
+        if self.rounds.touch(stream).is_some() {
+            let stream = self.rounds.table.stream(stream).ok_or(Full)?;
+            return stream.frame(len, &self.bounds);
         }
+        if len > self.frame_bytes_max {
+            return Err(Full);
+        }
+        self.rounds.void(stream, len).ok_or(Full)
     }
 
     fn credit(&mut self, stream: StreamId, bytes: u32) {
         if self
+            .rounds
             .table
             .stream(stream)
             .is_some_and(|stream| stream.credit(bytes))
         {
-            self.look_later(stream.slot());
+            self.rounds.look_later(stream.slot());
         }
     }
 
     fn half_close(&mut self, stream: StreamId) {
-        self.touch(stream);
-        if let Some(stream) = self.table.stream(stream) {
+        self.rounds.touch(stream);
+        if let Some(stream) = self.rounds.table.stream(stream) {
             stream.half_close();
         }
     }
 
     fn end(&mut self, stream: StreamId, status: Status<'_>) {
-        match self.table.remove(stream) {
+        match self.rounds.table.remove(stream) {
             Some(stream) => stream.end(tonic_status(status)),
             // Its own end may be on the way.
-            None => self.arrived.retain(|(_, arrival)| !matches!(arrival, Arrival::Ended { stream: of, .. } if *of == stream)),
+            None => self.rounds.forget_end(stream),
         }
     }
 
     fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for number in dirty.drain(..) {
-            let Some(slot) = self.table.slot(number) else {
+        let marked = self.rounds.marked();
+        for number in marked.iter().copied() {
+            let Some(slot) = self.rounds.table.unmark(number) else {
                 continue;
             };
-            slot.dirty = false;
             let Some(stream) = slot.stream.as_deref_mut() else {
                 continue;
             };
             let look_again = stream.flush();
             self.start(number);
             if look_again {
-                self.look_later(number);
+                self.rounds.look_later(number);
             }
         }
-        // Nothing is marked while flushing: the list keeps its memory.
-        self.dirty = dirty;
+        self.rounds.flushed(marked);
     }
 }
 
 impl<R: Runtime> Drop for Grpc<R> {
     fn drop(&mut self) {
-        self.inbox.close();
+        let offers = self.rounds.close();
         for link in self.links.iter().flatten() {
             link.stop.raise(Level::Close);
         }
-        for slot in self.table.iter_mut() {
+        for slot in self.rounds.table.iter_mut() {
             if let Some(stream) = slot.stream.take() {
                 stream.end(TonicStatus::unavailable(codes::STOPPING));
             }
         }
-        for offer in self.calls.drain() {
+        for offer in offers.into_iter().chain(self.calls.drain()) {
             offer.pipe.refuse(TonicStatus::unavailable(codes::STOPPING));
         }
     }

@@ -100,18 +100,14 @@
 //! that the peer has sent and nobody has read. A stream whose frames are not taken is not read, so
 //! that its sender stops; its part of the connection's window stays with it until it is read or ended.
 //!
-//! One thing hyper does not let us do: a stream abandoned after its answer began, while the peer reads
-//! none of what was sent on it, is reset only when the peer reads again or the connection ends. A
-//! deadline, which the peer keeps as well, bounds it.
-//!
 //! # Stable codes of errors
 #![doc = include_str!("codes.md")]
 #![forbid(unsafe_code)]
 
 mod body;
-mod calls;
 mod codec;
 mod error;
+mod first;
 mod grpc;
 mod health;
 mod inbox;
@@ -122,11 +118,10 @@ mod pipe;
 #[cfg(feature = "reflection")]
 mod reflection;
 mod runtime;
+mod sending;
 mod serve;
 mod service;
-mod stop;
 mod stream;
-mod table;
 
 pub use error::GrpcError;
 pub use grpc::Grpc;

@@ -20,12 +20,14 @@ use trefoil_core::id::LinkId;
 use crate::body::{InBody, RequestBody, distrust, failed};
 use crate::codec::RawCodec;
 use crate::error::{PLAINTEXT, untrusted};
+use crate::first::First;
 use crate::inbox::{Inbox, LinkNews, News};
 use crate::options::GrpcOptions;
 use crate::pipe::{Outbox, Pipe};
 use crate::runtime::Runtime;
-use crate::stop::Stop;
+use crate::sending::{self, Sending};
 use crate::stream::Call;
+use trefoil_transport::Stop;
 
 /// A request that has not been sent.
 pub(crate) struct Request {
@@ -62,7 +64,7 @@ impl<R: Runtime> Dial<R> {
             Some(Ok(io)) => {
                 let executor = ConnectionExec::new(self.runtime.clone(), Arc::clone(&self.stop));
                 self.builder(executor)
-                    .handshake::<_, RequestBody>(io)
+                    .handshake::<_, RequestBody>(First::new(io, self.runtime.is_secure()))
                     .await
                     .map_err(|_| News::Lost)
             }
@@ -74,7 +76,7 @@ impl<R: Runtime> Dial<R> {
             Ok((sender, connection)) => {
                 self.report(News::Up(sender));
                 // Streams hear of it one by one; the peer's verdict on our certificate comes here, too.
-                let ended = connection.await;
+                let ended = sending::connection(connection).await;
                 self.report(
                     match ended.as_ref().err().and_then(|error| distrust(error)) {
                         Some(why) => News::Untrusted(untrusted(why).into()),
@@ -86,7 +88,7 @@ impl<R: Runtime> Dial<R> {
     }
 
     fn report(&self, news: News) {
-        self.inbox.link(LinkNews {
+        self.inbox.news(LinkNews {
             link: self.link,
             attempt: self.attempt,
             news,
@@ -207,7 +209,7 @@ impl<R> ConnectionExec<R> {
 impl<R: Runtime, F: Future<Output = ()> + Send + 'static> Executor<F> for ConnectionExec<R> {
     fn execute(&self, task: F) {
         if self.has_socket.swap(true, Ordering::SeqCst) {
-            self.runtime.spawn(task);
+            self.runtime.spawn(Sending::new(task));
         } else {
             let stop = Arc::clone(&self.stop);
             self.runtime.spawn(async move {
@@ -266,7 +268,7 @@ impl Service<http::Request<tonic::body::Body>> for Caller {
         let outbox = self.outbox.take();
         let answer = outbox.map(|outbox| {
             self.sender
-                .send_request(request.map(|_| RequestBody(outbox)))
+                .send_request(request.map(|_| RequestBody::new(outbox)))
         });
         Box::pin(async move {
             let Some(answer) = answer else {

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tonic::Status;
 
 use crate::inbox::Answer;
-use crate::stop::lock;
+use trefoil_transport::lock;
 
 /// Before each message, in a batch as on the wire: that it is not compressed, and its length.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -105,6 +105,17 @@ impl Pipe {
 
     pub(crate) fn is_reset(&self) -> bool {
         self.reset.load(Ordering::SeqCst)
+    }
+
+    /// Whether the call was abandoned, with the task that sends kept to be woken when it is.
+    pub(crate) fn watch_reset(&self, cx: &Context<'_>) -> bool {
+        let mut state = lock(&self.state);
+        match &mut state.sender {
+            Some(known) => known.clone_from(cx.waker()),
+            unknown => *unknown = Some(cx.waker().clone()),
+        }
+        drop(state);
+        self.is_reset()
     }
 
     pub(crate) fn note(&self, what: u8) {
@@ -228,7 +239,7 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn pipe(&self) -> &Pipe {
+    pub(crate) const fn pipe(&self) -> &Arc<Pipe> {
         &self.pipe
     }
 

@@ -20,7 +20,7 @@ use crate::link::timely;
 use crate::options::GrpcOptions;
 use crate::runtime::{Connection, Exec, Listener, Runtime};
 use crate::service::GrpcService;
-use crate::stop::{Level, Stop, lock};
+use trefoil_transport::{Level, Stop, lock};
 
 /// After an accept that failed, most often for want of file descriptors, the listener rests.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -240,8 +240,9 @@ impl<'a> Service<tonic::Request<Streaming<Bytes>>> for Offering<'a> {
             inbound,
             pipe: Arc::clone(&self.pipe),
         };
+        let refused = self.inbox.offer(offer).err();
         Decision {
-            refused: self.inbox.offer(offer).err(),
+            refused: refused.map(|(_, code, why)| Status::new((code as i32).into(), why)),
             outbox: self.outbox,
             accepted: self.accepted,
         }

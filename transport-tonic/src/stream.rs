@@ -14,6 +14,7 @@ use trefoil_core::limits::Limits;
 use trefoil_core::machine::Full;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::transport::Arrival;
+use trefoil_transport::Side;
 
 use crate::error::{CANCELLED, LOST};
 use crate::link::Request;
@@ -35,12 +36,6 @@ enum Inbound {
     Receiving(Streaming<Bytes>),
     /// The caller has sent everything.
     Finished,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Accepted,
-    Opened(LinkId),
 }
 
 /// The bounds of a stream.
@@ -379,6 +374,20 @@ impl Stream {
             }
         }
         Step::Over(over)
+    }
+}
+
+impl trefoil_transport::Stream for Stream {
+    fn id(&self) -> StreamId {
+        self.id
+    }
+
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn abandon(self) {
+        self.end(Status::cancelled(""));
     }
 }
 

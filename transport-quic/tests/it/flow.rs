@@ -3,24 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use trefoil_core::codes;
 use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 
 use trefoil_transport_quic::{QuicOptions, Server};
 
+use crate::harness::script::both;
 use crate::harness::{BIDI, Side, UNARY, listen, options, pair};
-
-fn small() -> Limits {
-    Limits {
-        frame_bytes_max: 2 << 20,
-        stream_send_bytes_max: 256 << 10,
-        stream_receive_bytes_max: 64 << 10,
-        reply_reserve: 64 << 10,
-        ..Limits::default()
-    }
-}
 
 async fn pair_of(client: &Limits, server: &Limits) -> (Side, Side, Server) {
     let (mut client, server) = (Side::new(client), Side::new(server));
@@ -31,122 +21,9 @@ async fn pair_of(client: &Limits, server: &Limits) -> (Side, Side, Server) {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_ends_the_call_on_both_sides() {
-    let (mut client, mut server, _keep) = pair_of(
-        &small(),
-        &Limits {
-            frame_bytes_max: 100_000,
-            ..small()
-        },
-    )
-    .await;
-    let stream = client.open(BIDI);
-    client.send(stream, b"fits");
-    client.send(stream, &vec![1; 100_001]);
-    client.quic.flush();
-    let call = server.accept().await;
-    assert_eq!(server.expect_frame(call.stream).await, "fits");
-    let end = server.expect_end(call.stream).await;
-    assert_eq!(
-        (end.code, end.message.as_str()),
-        (Code::ResourceExhausted, codes::TOO_LARGE)
-    );
-    client.expect_header(stream).await;
-    let end = client.expect_end(stream).await;
-    assert_eq!(
-        (end.code, end.cause, end.message.as_str()),
-        (Code::ResourceExhausted, Cause::Peer, codes::TOO_LARGE)
-    );
-    server.silence().await;
-}
-
-#[tokio::test]
-async fn an_answer_that_is_too_large_ends_the_call_on_both_sides() {
-    let (mut client, mut server, _keep) = pair_of(
-        &Limits {
-            frame_bytes_max: 100_000,
-            ..small()
-        },
-        &small(),
-    )
-    .await;
-    let stream = client.open(BIDI);
-    client.quic.flush();
-    let call = server.accept().await;
-    server.send(call.stream, &vec![1; 100_001]);
-    server.quic.flush();
-    client.expect_header(stream).await;
-    let end = client.expect_end(stream).await;
-    assert_eq!(
-        (end.code, end.message.as_str()),
-        (Code::ResourceExhausted, codes::TOO_LARGE)
-    );
-    let end = server.expect_end(call.stream).await;
-    assert_eq!((end.code, end.cause), (Code::Cancelled, Cause::Peer));
-}
-
-#[tokio::test]
-async fn the_largest_message_passes_and_a_larger_one_is_not_taken() {
-    let (mut client, server, _keep) = pair(&small()).await;
-    tokio::spawn(server.echo());
-    let stream = client.open(BIDI);
-    let large: Vec<u8> = (0..2 << 20)
-        .map(|n: u32| n as u8 ^ (n >> 8) as u8)
-        .collect();
-    client.send(stream, &large);
-    client.expect_header(stream).await;
-    assert_eq!(
-        client.expect_frame(stream).await.as_ref(),
-        large,
-        "more than every budget, but alone"
-    );
-    assert!(!client.try_send(stream, &vec![0; (2 << 20) + 1]));
-    client.silence().await;
-}
-
-#[tokio::test]
 async fn a_full_stream_says_so_and_then_that_there_is_room() {
-    let (mut client, mut server, _keep) = pair(&small()).await;
-    let stream = client.open(BIDI);
-    client.quic.flush();
-    server.accept().await;
-    server.quic.flush();
-    server.credits = false;
-    let mut sent = 0;
-    // Until the server's windows are full as well.
-    loop {
-        while client.try_send(stream, &[7; 10_000]) {
-            sent += 1;
-        }
-        assert!(sent < 1_000, "nothing holds the sender back");
-        match client.next_within(Duration::from_millis(300)).await {
-            Some(Arrival::Writable { stream: of }) => assert_eq!(of, stream),
-            Some(Arrival::Header { .. }) => {}
-            Some(other) => panic!("{other:?}"),
-            None => break,
-        }
-    }
-    assert!(
-        sent * 10_000 < (1 << 20) + (256 << 10) + (512 << 10),
-        "{sent} frames are under way"
-    );
-    // The server takes them all, and the sender is told.
-    server.credits = true;
-    for _ in 0..sent {
-        let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {
-            panic!("no frame")
-        };
-        assert_eq!(frame.len(), 10_000);
-    }
-    loop {
-        match client.next().await {
-            Arrival::Writable { .. } => break,
-            Arrival::Header { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(client.try_send(stream, &[7; 10_000]));
-    client.silence().await;
+    let (mut client, mut server, _keep) = pair(&both::small()).await;
+    both::a_full_stream_says_so(&mut client, &mut server).await;
 }
 
 /// QUIC may take at once all that stood in the way, and has nobody to wake then.
@@ -155,9 +32,9 @@ async fn a_full_stream_has_room_when_all_of_it_leaves_at_once() {
     for (len, calls) in [(1_000, true), (100_000, true), (100_000, false)] {
         let (mut client, mut server, _keep) = pair(&Limits::default()).await;
         let stream = client.open(BIDI);
-        client.quic.flush();
+        client.transport.flush();
         let call = server.accept().await;
-        server.quic.flush();
+        server.transport.flush();
         client.expect_header(stream).await;
         let (side, stream) = if calls {
             (&mut client, stream)
@@ -178,127 +55,10 @@ async fn a_full_stream_has_room_when_all_of_it_leaves_at_once() {
     }
 }
 
-/// The server's next frame.
-async fn frame(server: &mut Side, client: &mut Side) {
-    match server.next_while(client).await {
-        Arrival::Frame { .. } => {}
-        other => panic!("{other:?} instead of a frame"),
-    }
-}
-
-#[tokio::test]
-async fn frames_that_are_not_credited_use_the_budget_up() {
-    let (mut client, mut server, _keep) = pair(&small()).await;
-    let stream = client.open(BIDI);
-    for _ in 0..20 {
-        client.send(stream, &[1; 10_000]);
-    }
-    client.quic.flush();
-    let call = server.accept().await;
-    server.credits = false;
-    for _ in 0..6 {
-        frame(&mut server, &mut client).await;
-    }
-    server.silence().await;
-    server.quic.credit(call.stream, 5_000);
-    frame(&mut server, &mut client).await;
-    server.silence().await;
-    server.quic.credit(call.stream, 65_000);
-    for _ in 0..6 {
-        frame(&mut server, &mut client).await;
-    }
-    server.silence().await;
-    // Another stream is not held back by this one.
-    let other = client.open(BIDI);
-    client.send(other, b"free");
-    client.quic.flush();
-    let call = server.accept().await;
-    assert_eq!(server.expect_frame(call.stream).await, "free");
-}
-
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_not_read() {
-    let limits = small();
-    let (mut client, mut server, _keep) = pair(&limits).await;
-    let stream = client.open(BIDI);
-    // The client takes nothing from now on; the server answers every frame with as much.
-    client.credits = false;
-    let mut delivered = 0_u64;
-    let mut call = None;
-    let mut idle = 0;
-    while idle < 5 {
-        while client.try_send(stream, &[5; 32 << 10]) {}
-        client.quic.flush();
-        match server.next_within(Duration::from_millis(60)).await {
-            Some(Arrival::Accepted { call: number, .. }) => {
-                let id = server.id();
-                server
-                    .quic
-                    .bind(number, id, trefoil_core::header::Header::EMPTY);
-                call = Some(id);
-            }
-            Some(Arrival::Frame { stream, frame }) => {
-                idle = 0;
-                delivered += frame.len() as u64;
-                // A reply to a frame that was delivered always has room.
-                server.send(stream, &frame);
-            }
-            Some(other) => panic!("{other:?}"),
-            None => idle += 1,
-        }
-        assert!(delivered < 64 << 20, "the server reads without end");
-    }
-    // A window of the client's, its own queue, and what HTTP/2 holds between.
-    assert!(
-        delivered < (1 << 20) + (256 << 10) + (512 << 10),
-        "{delivered} bytes were answered"
-    );
-    // When the client reads again, all of it comes.
-    client.credits = true;
-    let mut got = 0_u64;
-    while got < delivered {
-        match client.next_within(Duration::from_millis(20)).await {
-            Some(Arrival::Frame { frame, .. }) => got += frame.len() as u64,
-            Some(Arrival::Header { .. } | Arrival::Writable { .. }) => {}
-            Some(other) => panic!("{other:?}"),
-            None => {
-                if let Some(Arrival::Frame { stream, frame }) =
-                    server.next_within(Duration::from_millis(20)).await
-                {
-                    server.send(stream, &frame);
-                }
-            }
-        }
-    }
-    assert!(call.is_some());
-}
-
-#[tokio::test]
-async fn a_caller_that_neither_reads_nor_is_read_can_still_go_away() {
-    let (mut client, mut server, _keep) = pair(&small()).await;
-    let stream = client.open(BIDI);
-    client.quic.flush();
-    let call = server.accept().await;
-    server.credits = false;
-    loop {
-        while client.try_send(stream, &[7; 10_000]) {}
-        match client.next_within(Duration::from_millis(200)).await {
-            Some(Arrival::Writable { .. } | Arrival::Header { .. }) => {}
-            Some(other) => panic!("{other:?}"),
-            None => break,
-        }
-    }
-    client.end(stream, Code::Cancelled, "");
-    loop {
-        match server.next().await {
-            Arrival::Frame { .. } => {}
-            Arrival::Ended { stream, code, .. } => {
-                assert_eq!((stream, code), (call.stream, Code::Cancelled));
-                break;
-            }
-            other => panic!("{other:?}"),
-        }
-    }
+    let (mut client, mut server, _keep) = pair(&both::small()).await;
+    both::a_peer_that_does_not_read(&mut client, &mut server).await;
 }
 
 #[tokio::test]
@@ -322,7 +82,7 @@ async fn streams_above_the_peers_limit_wait_for_their_turn() {
         .collect();
     // One that waits can be abandoned.
     let last = client.open(UNARY);
-    client.quic.flush();
+    client.transport.flush();
     client.end(last, Code::Cancelled, "");
     while !open.is_empty() {
         match client.next().await {
@@ -340,7 +100,7 @@ async fn streams_above_the_peers_limit_wait_for_their_turn() {
 async fn a_large_answer_leaves_although_its_stream_is_forgotten() {
     let limits = Limits {
         stream_send_bytes_max: 8 << 20,
-        ..small()
+        ..both::small()
     };
     let limits = Limits {
         frame_bytes_max: 4 << 20,
@@ -348,7 +108,7 @@ async fn a_large_answer_leaves_although_its_stream_is_forgotten() {
     };
     let (mut client, mut server, _keep) = pair_of(&limits, &limits).await;
     let stream = client.open(BIDI);
-    client.quic.flush();
+    client.transport.flush();
     let call = server.accept().await;
     let answer: Vec<u8> = (0..4 << 20).map(|n: u32| (n >> 8) as u8).collect();
     server.send(call.stream, &answer);
@@ -369,11 +129,11 @@ async fn a_large_answer_leaves_although_its_stream_is_forgotten() {
 async fn an_answer_that_nobody_reads_is_given_up() {
     let limits = Limits {
         silence_max: Duration::from_millis(300),
-        ..small()
+        ..both::small()
     };
     let (mut client, mut server, listening) = pair_of(&limits, &limits).await;
     let stream = client.open(BIDI);
-    client.quic.flush();
+    client.transport.flush();
     let call = server.accept().await;
     client.credits = false;
     for _ in 0..3 {
@@ -386,7 +146,7 @@ async fn an_answer_that_nobody_reads_is_given_up() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(listening.connections(), 1);
     client.credits = true;
-    client.quic.credit(stream, 80_000);
+    client.transport.credit(stream, 80_000);
     let end = loop {
         match client.next().await {
             Arrival::Frame { .. } => {}
@@ -399,9 +159,9 @@ async fn an_answer_that_nobody_reads_is_given_up() {
 
 #[tokio::test]
 async fn an_answer_ends_a_call_that_is_still_being_asked() {
-    let (mut client, mut server, _keep) = pair(&small()).await;
+    let (mut client, mut server, _keep) = pair(&both::small()).await;
     let stream = client.open(BIDI);
-    client.quic.flush();
+    client.transport.flush();
     let call = server.accept().await;
     server.credits = false;
     // Everything between the two is full.
@@ -414,7 +174,7 @@ async fn an_answer_ends_a_call_that_is_still_being_asked() {
         }
     }
     server.end(call.stream, Code::OutOfRange, "enough");
-    server.quic.flush();
+    server.transport.flush();
     let end = loop {
         match client.next().await {
             Arrival::Writable { .. } | Arrival::Header { .. } => {
@@ -433,7 +193,7 @@ async fn an_answer_ends_a_call_that_is_still_being_asked() {
     for _ in 0..20 {
         let stream = client.open(UNARY);
         client.ask(stream, &[1; 50_000]);
-        client.quic.flush();
+        client.transport.flush();
         let call = server.accept().await;
         server.credits = true;
         let Arrival::Frame { frame, .. } = server.next_while(&mut client).await else {

@@ -178,7 +178,7 @@ async fn random_bytes_end_streams_and_nothing_else() {
         match arrival {
             Arrival::Accepted { call, .. } => {
                 let id = side.id();
-                side.quic
+                side.transport
                     .bind(call, id, trefoil_core::header::Header::EMPTY);
                 assert!(open.insert(id));
             }
@@ -209,7 +209,7 @@ async fn hostile_server(client: &mut Side) -> (Connection, Endpoint) {
 }
 
 async fn called(client: &mut Side, server: &Connection) -> (SendStream, RecvStream) {
-    client.quic.flush();
+    client.transport.flush();
     let (send, mut recv) = server.accept_bi().await.unwrap();
     let mut asked = [0; 4];
     recv.read_exact(&mut asked).await.unwrap();
@@ -305,5 +305,5 @@ async fn a_reset_says_what_became_of_the_call() {
     let open = tokio::time::timeout(Duration::from_millis(100), server.open_bi()).await;
     assert!(open.is_err(), "a stream was allowed");
     assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
-    client.quic.hang_up(LINK);
+    client.transport.hang_up(LINK);
 }

@@ -1,9 +1,8 @@
 //! Connections: dialled, refused, lost, hung up.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use trefoil_core::codes;
 use trefoil_core::header::Header;
 use trefoil_core::id::LinkId;
 use trefoil_core::limits::Limits;
@@ -12,44 +11,12 @@ use trefoil_core::stream::Class;
 use trefoil_core::transport::{Arrival, LinkEvent, Transport};
 use trefoil_transport_quic::QuicOptions;
 
-use crate::harness::{BIDI, LINK, Side, UNARY, listen, options, pair};
+use crate::harness::{BIDI, LINK, Side, UNARY, listen, options};
 
 fn hasty() -> QuicOptions {
     QuicOptions {
         connect_timeout: Duration::from_millis(100),
         ..options()
-    }
-}
-
-#[tokio::test]
-async fn nobody_listening_is_no_evidence() {
-    let mut client = Side::with(&Limits::default(), hasty());
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
-    for _ in 0..2 {
-        client.dial(&address);
-        let streams = [client.open(UNARY), client.open(BIDI)];
-        client.ask(streams[0], b"x");
-        client.expect_link(LinkEvent::Lost).await;
-        let mut ended = Vec::new();
-        while ended.len() < 2 {
-            let Arrival::Ended {
-                stream,
-                code,
-                cause,
-                message,
-                ..
-            } = client.next().await
-            else {
-                panic!("no end")
-            };
-            assert_eq!((code, cause), (Code::Unavailable, Cause::Lost));
-            assert_eq!(message, codes::UNREACHABLE);
-            ended.push(stream);
-        }
-        assert!(streams.iter().all(|stream| ended.contains(stream)));
-        client.silence().await;
     }
 }
 
@@ -79,7 +46,7 @@ async fn streams_wait_for_the_link() {
             let stream = client.open(BIDI);
             client.send(stream, &[n]);
             client.send(stream, &[n, n]);
-            client.quic.half_close(stream);
+            client.transport.half_close(stream);
             stream
         })
         .collect();
@@ -108,133 +75,6 @@ async fn streams_wait_for_the_link() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_ends_its_streams_once() {
-    let (mut client, mut server, listening) = pair(&Limits::default()).await;
-    let quiet = client.open(BIDI);
-    let answered = client.open(BIDI);
-    client.send(answered, b"x");
-    client.quic.flush();
-    let calls = [server.accept().await.stream, server.accept().await.stream];
-    server.expect_frame(calls[1]).await;
-    server.send(calls[1], b"y");
-    server.quic.flush();
-    client.expect_header(quiet).await;
-    client.expect_header(answered).await;
-    assert_eq!(client.expect_frame(answered).await, "y");
-    listening.close();
-
-    let mut ends = Vec::new();
-    let mut lost = 0;
-    while ends.len() < 2 || lost < 1 {
-        match client.next().await {
-            Arrival::Ended {
-                stream,
-                code,
-                cause,
-                ..
-            } => {
-                assert_eq!((code, cause), (Code::Unavailable, Cause::Lost));
-                ends.push(stream);
-            }
-            Arrival::Link {
-                link: LINK,
-                event: LinkEvent::Lost,
-                ..
-            } => lost += 1,
-            other => panic!("{other:?}"),
-        }
-    }
-    client.silence().await;
-    for _ in 0..2 {
-        let Arrival::Ended { stream, code, .. } = server.next().await else {
-            panic!("no end")
-        };
-        assert!(calls.contains(&stream));
-        assert!(matches!(code, Code::Cancelled | Code::Unavailable));
-    }
-    server.silence().await;
-    // A stream opened now has no link. Whoever opened it does not know yet, and must not take it for
-    // one that has no room.
-    let late = client.open(BIDI);
-    client.send(late, b"x");
-    client.quic.half_close(late);
-    let end = client.expect_end(late).await;
-    assert_eq!((end.code, end.cause), (Code::Unavailable, Cause::Lost));
-}
-
-#[tokio::test]
-async fn a_caller_that_vanishes_ends_its_calls() {
-    let (mut client, mut server, _keep) = pair(&Limits::default()).await;
-    client.open(BIDI);
-    let done = client.open(UNARY);
-    client.ask(done, b"x");
-    client.quic.flush();
-    let calls = [server.accept().await.stream, server.accept().await.stream];
-    server.expect_frame(calls[1]).await;
-    server.expect_half_close(calls[1]).await;
-    drop(client);
-    for _ in 0..2 {
-        let Arrival::Ended { stream, .. } = server.next().await else {
-            panic!("no end")
-        };
-        assert!(calls.contains(&stream));
-    }
-    server.silence().await;
-}
-
-#[tokio::test]
-async fn hanging_up_is_silent() {
-    let (mut client, mut server, _keep) = pair(&Limits::default()).await;
-    let streams = [client.open(BIDI), client.open(BIDI)];
-    client.quic.flush();
-    let calls = [server.accept().await.stream, server.accept().await.stream];
-    server.send(calls[0], b"late");
-    server.quic.flush();
-    client.expect_header(streams[0]).await;
-    client.quic.hang_up(LINK);
-    client.silence().await;
-    assert!(
-        client.sizes().contains("streams: 0") && client.sizes().contains("links: 0"),
-        "{}",
-        client.sizes()
-    );
-    for _ in 0..2 {
-        let Arrival::Ended { stream, .. } = server.next().await else {
-            panic!("no end")
-        };
-        assert!(calls.contains(&stream));
-    }
-    // While it dials, too.
-    client.dial("nowhere:1");
-    client.open(BIDI);
-    client.quic.flush();
-    tokio::task::yield_now().await;
-    client.quic.hang_up(LINK);
-    client.silence().await;
-    assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
-}
-
-#[tokio::test]
-async fn a_link_is_dialled_again_after_it_was_lost() {
-    let limits = Limits::default();
-    let (mut client, server) = (Side::new(&limits), Side::new(&limits));
-    let (first, listening) = listen(&server);
-    let (second, _keep) = listen(&server);
-    tokio::spawn(server.echo());
-    client.dial(&first);
-    client.expect_link(LinkEvent::Up).await;
-    listening.close();
-    client.expect_link(LinkEvent::Lost).await;
-    client.dial(&second);
-    client.expect_link(LinkEvent::Up).await;
-    let stream = client.open(UNARY);
-    client.ask(stream, b"again");
-    client.expect_header(stream).await;
-    assert_eq!(client.expect_frame(stream).await, "again");
-    client.expect_end(stream).await;
-}
-
-#[tokio::test]
 async fn both_classes_share_a_connection_until_the_last_link_is_hung_up() {
     let limits = Limits::default();
     let (mut client, server) = (Side::new(&limits), Side::new(&limits));
@@ -242,7 +82,7 @@ async fn both_classes_share_a_connection_until_the_last_link_is_hung_up() {
     tokio::spawn(server.echo());
     let bulk = LinkId(LINK.0 + 1);
     client.dial(&address);
-    client.quic.dial(bulk, &address, Class::Bulk);
+    client.transport.dial(bulk, &address, Class::Bulk);
     for link in [LINK, bulk] {
         let Arrival::Link {
             link: of, event, ..
@@ -254,9 +94,11 @@ async fn both_classes_share_a_connection_until_the_last_link_is_hung_up() {
     }
     assert_eq!(listening.connections(), 1);
     assert!(client.sizes().contains("links: 2, connections: 1"));
-    client.quic.hang_up(LINK);
+    client.transport.hang_up(LINK);
     let stream = client.id();
-    client.quic.open(stream, bulk, UNARY, Header::EMPTY, None);
+    client
+        .transport
+        .open(stream, bulk, UNARY, Header::EMPTY, None);
     client.ask(stream, b"still there");
     client.expect_header(stream).await;
     assert_eq!(client.expect_frame(stream).await, "still there");
@@ -264,8 +106,8 @@ async fn both_classes_share_a_connection_until_the_last_link_is_hung_up() {
     // A link to an address that stands already is up at once.
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
-    client.quic.hang_up(LINK);
-    client.quic.hang_up(bulk);
+    client.transport.hang_up(LINK);
+    client.transport.hang_up(bulk);
     client.silence().await;
     assert!(client.sizes().contains("links: 0, connections: 0"));
     assert_eq!(listening.connections(), 0);
@@ -279,7 +121,7 @@ async fn a_lost_connection_is_lost_to_both_classes() {
     let bulk = LinkId(LINK.0 + 1);
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
-    client.quic.dial(bulk, &address, Class::Bulk);
+    client.transport.dial(bulk, &address, Class::Bulk);
     client.next().await;
     listening.close();
     for link in [LINK, bulk] {
@@ -308,7 +150,7 @@ impl Doomed {
             let _inside = runtime.enter();
             Side::new(limits)
         };
-        let server = side.quic.server();
+        let server = side.transport.server();
         let address = {
             let _inside = runtime.enter();
             server.bind(socket).unwrap().to_string()
@@ -324,33 +166,6 @@ impl Drop for Doomed {
             runtime.shutdown_background();
         }
     }
-}
-
-/// A link to a server that has vanished is lost, and its stream. Returns how long that took.
-async fn lost(client: &mut Side) -> Duration {
-    let stream = client.open(BIDI);
-    client.send(stream, b"anyone?");
-    let since = Instant::now();
-    let mut seen = (false, false);
-    while seen != (true, true) {
-        match client.next().await {
-            Arrival::Ended {
-                stream: of,
-                code,
-                cause,
-                ..
-            } => {
-                assert_eq!((of, code, cause), (stream, Code::Unavailable, Cause::Lost));
-                seen.0 = true;
-            }
-            Arrival::Link {
-                event: LinkEvent::Lost,
-                ..
-            } => seen.1 = true,
-            other => panic!("{other:?}"),
-        }
-    }
-    since.elapsed()
 }
 
 #[tokio::test]
@@ -372,7 +187,7 @@ async fn a_peer_that_vanishes_without_a_word_is_noticed() {
             .is_none()
     );
     drop(doomed);
-    let took = lost(&mut client).await;
+    let took = client.lost().await;
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
@@ -394,7 +209,7 @@ async fn a_peer_that_was_started_again_says_that_it_knows_nothing() {
     };
     let (_keep, again) = Doomed::new(socket, &limits);
     assert_eq!(again, address);
-    let took = lost(&mut client).await;
+    let took = client.lost().await;
     println!("a restarted peer was noticed after {took:?}");
     assert!(took < limits.silence_max / 3, "{took:?}");
     client.dial(&address);
@@ -414,7 +229,7 @@ async fn both_families_are_dialled_each_from_its_own_socket() {
     };
     let mut client = Side::with(&limits, from_loopback);
     let server = Side::new(&limits);
-    let listening = server.quic.server();
+    let listening = server.transport.server();
     tokio::spawn(server.echo());
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(socket) = UdpSocket::bind(bind) else {
@@ -429,7 +244,7 @@ async fn both_families_are_dialled_each_from_its_own_socket() {
         client.expect_header(stream).await;
         assert_eq!(client.expect_frame(stream).await, "x");
         client.expect_end(stream).await;
-        client.quic.hang_up(LINK);
+        client.transport.hang_up(LINK);
     }
 }
 
@@ -443,16 +258,34 @@ async fn a_name_needs_somebody_who_resolves_it() {
 #[tokio::test]
 async fn many_peers_may_dial_at_once() {
     // More than the server begins handshakes with unasked: the rest prove their address first.
+    // A system that grants small socket buffers drops some of their packets, again and again: each
+    // then waits twice as long as before, which may be longer than a dial does in earnest.
+    let patient = QuicOptions {
+        connect_timeout: Duration::from_secs(60),
+        ..options()
+    };
     let limits = Limits::default();
-    let server = Side::new(&limits);
+    let server = Side::with(&limits, patient.clone());
     let (address, listening) = listen(&server);
     tokio::spawn(server.echo());
-    let mut clients: Vec<_> = (0..150).map(|_| Side::new(&limits)).collect();
+    let mut clients: Vec<_> = (0..150)
+        .map(|_| Side::with(&limits, patient.clone()))
+        .collect();
     for client in &mut clients {
         client.dial(&address);
     }
     for client in &mut clients {
-        client.expect_link(LinkEvent::Up).await;
+        let arrival = client.next_within(patient.connect_timeout).await;
+        assert!(
+            matches!(
+                arrival,
+                Some(Arrival::Link {
+                    event: LinkEvent::Up,
+                    ..
+                })
+            ),
+            "{arrival:?}"
+        );
     }
     assert_eq!(listening.connections(), 150);
 }

@@ -14,7 +14,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     let (mut client, mut server, listening) = pair(&Limits::default()).await;
     let stream = client.open(UNARY);
     client.ask(stream, b"slow");
-    client.quic.flush();
+    client.transport.flush();
     let call = server.accept().await;
     server.expect_frame(call.stream).await;
     server.expect_half_close(call.stream).await;
@@ -22,7 +22,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
         let listening = listening.clone();
         async move { listening.drain(SOON).await }
     });
-    server.quic.flush();
+    server.transport.flush();
     client.expect_header(stream).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     // New calls are refused, and nothing of them is looked at; the old one goes on.
@@ -47,7 +47,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     let answer = vec![7; 700_000];
     server.send(call.stream, &answer);
     server.end(call.stream, Code::Ok, "");
-    server.quic.flush();
+    server.transport.flush();
     assert_eq!(client.expect_frame(stream).await, answer);
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
     client.expect_link(LinkEvent::Lost).await;
@@ -62,12 +62,39 @@ async fn draining_lets_calls_end_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_limit_are_refused_until_one_has_ended() {
+    let limits = Limits::default();
+    let one = trefoil_transport_quic::QuicOptions {
+        connections_max: 1,
+        ..options()
+    };
+    let server = Side::with(&limits, one);
+    let (address, listening) = listen(&server);
+    let mut first = Side::new(&limits);
+    first.dial(&address);
+    first.expect_link(LinkEvent::Up).await;
+    let mut second = Side::new(&limits);
+    second.dial(&address);
+    // It is told, and does not wait until it gives up.
+    let begun = Instant::now();
+    second.expect_link(LinkEvent::Lost).await;
+    assert!(begun.elapsed() < options().connect_timeout / 2);
+    assert_eq!(listening.connections(), 1);
+    first.transport.hang_up(LINK);
+    while listening.connections() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    second.dial(&address);
+    second.expect_link(LinkEvent::Up).await;
+}
+
+#[tokio::test]
 async fn draining_is_bounded() {
     let (mut client, mut server, listening) = pair(&Limits::default()).await;
     let stream = client.open(BIDI);
-    client.quic.flush();
+    client.transport.flush();
     let call = server.accept().await;
-    server.quic.flush();
+    server.transport.flush();
     client.expect_header(stream).await;
     assert!(
         !listening.drain(Duration::from_millis(100)).await,
@@ -148,13 +175,13 @@ async fn a_server_that_closes_is_heard_however_full_the_path() {
         client.dial(&address);
         client.expect_link(LinkEvent::Up).await;
         let stream = client.open(BIDI);
-        client.quic.flush();
+        client.transport.flush();
         let call = server.accept().await;
         if round % 3 == 0 {
             server.send(call.stream, &vec![7; 900_000]);
         }
         if round % 2 == 0 {
-            server.quic.flush();
+            server.transport.flush();
             tokio::task::yield_now().await;
         }
         listening.close();
@@ -181,16 +208,16 @@ async fn a_caller_that_hangs_up_is_heard_however_full_the_path() {
         client.dial(&address);
         client.expect_link(LinkEvent::Up).await;
         let stream = client.open(BIDI);
-        client.quic.flush();
+        client.transport.flush();
         let call = server.accept().await;
         if round % 3 == 0 {
             client.send(stream, &vec![7; 900_000]);
         }
         if round % 2 == 0 {
-            client.quic.flush();
+            client.transport.flush();
             tokio::task::yield_now().await;
         }
-        client.quic.hang_up(LINK);
+        client.transport.hang_up(LINK);
         client.free(stream);
         let closed = Instant::now();
         loop {

@@ -96,7 +96,7 @@ async fn a_client_of_another_authority() {
         },
         ClientAuth::Required,
     );
-    let why = "it does not know the authority of this side's certificate";
+    let why = "it does not trust this side's certificate: it does not know the authority";
     untrusted(client.unwrap(), papers().tls.clone(), why).await;
 }
 
@@ -159,7 +159,12 @@ async fn without_a_certificate_nothing_is_served() {
     let tls = with_identity(&papers().authority, None);
     let side = Side::trusting(tls, &Limits::default(), options());
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let refused = side.quic.server().bind(socket).unwrap_err().to_string();
+    let refused = side
+        .transport
+        .server()
+        .bind(socket)
+        .unwrap_err()
+        .to_string();
     assert!(refused.starts_with("TF-Q04"), "{refused}");
 }
 
@@ -169,7 +174,7 @@ async fn caller_of(server: &mut Side) -> (bool, Option<Bytes>) {
         panic!("no call")
     };
     let id = server.id();
-    server.quic.bind(call, id, Header::EMPTY);
+    server.transport.bind(call, id, Header::EMPTY);
     (caller.loopback, caller.names)
 }
 
@@ -185,7 +190,7 @@ async fn callers_are_known_by_their_certificates() {
     client.expect_link(LinkEvent::Up).await;
     for _ in 0..2 {
         client.open(BIDI);
-        client.quic.flush();
+        client.transport.flush();
         let (loopback, names) = caller_of(&mut server).await;
         assert!(loopback);
         let names = String::from_utf8(names.unwrap().to_vec()).unwrap();
@@ -208,7 +213,7 @@ async fn a_caller_that_need_not_show_a_certificate_has_no_names() {
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
     client.open(BIDI);
-    client.quic.flush();
+    client.transport.flush();
     assert_eq!(caller_of(&mut server).await, (true, None));
 }
 

@@ -3,9 +3,10 @@
 use trefoil_core::codes;
 use trefoil_core::limits::Limits;
 use trefoil_core::status::Code;
-use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+use trefoil_core::transport::LinkEvent;
 
-use crate::harness::{BIDI, Side, UNARY, listen};
+use crate::harness::script::both;
+use crate::harness::{Side, UNARY, listen};
 
 #[tokio::test]
 async fn an_unknown_method_is_unimplemented() {
@@ -39,39 +40,9 @@ async fn an_unknown_method_is_unimplemented() {
 #[tokio::test]
 async fn a_transport_that_is_dropped_ends_its_calls() {
     let limits = Limits::default();
-    let (mut client, mut server) = (Side::new(&limits), Side::new(&limits));
-    let (address, keep) = listen(&server).await;
+    let (mut client, server) = (Side::new(&limits), Side::new(&limits));
+    let (address, _keep) = listen(&server).await;
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
-    let accepted = client.open(BIDI);
-    client.grpc.flush();
-    server.accept().await;
-    server.grpc.flush();
-    client.expect_header(accepted).await;
-    let offered = client.open(BIDI);
-    client.grpc.flush();
-    let Arrival::Accepted { .. } = server.next().await else {
-        panic!("no call")
-    };
-    drop(server);
-    let mut ends = 0;
-    while ends < 2 {
-        if let Arrival::Ended {
-            stream,
-            code,
-            message,
-            ..
-        } = client.next().await
-        {
-            assert!(stream == accepted || stream == offered);
-            assert_eq!(
-                (code, message.as_ref()),
-                (Code::Unavailable, codes::STOPPING.as_bytes())
-            );
-            ends += 1;
-        }
-    }
-    let late = client.open(BIDI);
-    assert_eq!(client.expect_end(late).await.message, codes::STOPPING);
-    drop(keep);
+    both::a_dropped_transport(&mut client, server).await;
 }

@@ -131,7 +131,7 @@ async fn a_plain_tonic_client_calls_us() {
 #[tokio::test]
 async fn the_service_mounts_on_tonics_own_server() {
     let server = Side::new(&Limits::default());
-    let service = server.grpc.service();
+    let service = server.transport.service();
     tokio::spawn(server.echo());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -150,7 +150,7 @@ async fn the_service_mounts_on_tonics_own_server() {
 #[tokio::test]
 async fn a_client_of_tonics_that_goes_away_is_noticed_on_its_own_server_too() {
     let mut server = Side::new(&Limits::default());
-    let service = server.grpc.service();
+    let service = server.transport.service();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let routes = tonic::service::Routes::from(axum::Router::new().fallback_service(service));
@@ -176,7 +176,7 @@ async fn a_client_of_tonics_that_goes_away_is_noticed_on_its_own_server_too() {
     });
     let accepted = server.accept().await;
     assert!(accepted.timeout.unwrap() <= Duration::from_secs(3));
-    server.grpc.flush();
+    server.transport.flush();
     server.expect_half_close(accepted.stream).await;
     call.await.unwrap().unwrap();
     let end = server.expect_end(accepted.stream).await;
@@ -268,7 +268,7 @@ async fn we_call_a_plain_tonic_server() {
         &[("trefoil-node", b"me")],
         Some(Duration::from_secs(9)),
     );
-    client.grpc.flush();
+    client.transport.flush();
     let header = client.expect_header(stream).await;
     assert_eq!(
         trefoil_core::header::Header(&header).text("seen"),
@@ -280,7 +280,7 @@ async fn we_call_a_plain_tonic_server() {
     for n in 0..100_u8 {
         assert_eq!(client.expect_frame(stream).await.as_ref(), [n | 0x80; 100]);
     }
-    client.grpc.half_close(stream);
+    client.transport.half_close(stream);
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
 
     let stream = client.open_with(UNARY, &[("refuse", b"yes")], None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trefoil_core::limits::Limits;
 use trefoil_core::status::{Cause, Code};
-use trefoil_core::transport::{Arrival, LinkEvent, Transport};
+use trefoil_core::transport::{LinkEvent, Transport};
 use trefoil_transport_tonic::GrpcOptions;
 
 use crate::harness::{BIDI, LINK, Side, UNARY, listen};
@@ -38,27 +38,7 @@ async fn a_peer_that_says_nothing_at_all_is_noticed() {
     let mut client = Side::new(&limits);
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
-    let stream = client.open(UNARY);
-    client.ask(stream, b"anyone?");
-    let mut seen = (false, false);
-    while seen != (true, true) {
-        match client.next().await {
-            Arrival::Ended {
-                stream: of,
-                code,
-                cause,
-                ..
-            } => {
-                assert_eq!((of, code, cause), (stream, Code::Unavailable, Cause::Lost));
-                seen.0 = true;
-            }
-            Arrival::Link {
-                event: LinkEvent::Lost,
-                ..
-            } => seen.1 = true,
-            other => panic!("{other:?}"),
-        }
-    }
+    client.lost().await;
 }
 
 #[tokio::test]
@@ -75,9 +55,9 @@ async fn a_dial_that_never_ends_can_be_hung_up() {
     let mut client = Side::new(&Limits::default());
     client.dial("nowhere:1");
     client.open(BIDI);
-    client.grpc.flush();
+    client.transport.flush();
     tokio::task::yield_now().await;
-    client.grpc.hang_up(LINK);
+    client.transport.hang_up(LINK);
     client.silence().await;
     assert!(client.sizes().contains("streams: 0"), "{}", client.sizes());
 }

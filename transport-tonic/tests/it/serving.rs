@@ -47,7 +47,7 @@ async fn health_is_what_was_set_last() {
     );
     server.health().set("test.Test", true).await;
     assert_eq!(check("test.Test").await.unwrap(), ServingStatus::Serving);
-    side.grpc.service().health().set("", false).await;
+    side.transport.service().health().set("", false).await;
     assert_eq!(check("").await.unwrap(), ServingStatus::NotServing);
     assert_eq!(check("test.Test").await.unwrap(), ServingStatus::Serving);
 }
@@ -59,7 +59,7 @@ async fn reflection_lists_the_services_in_both_versions() {
         trefoil_proto::control_plane::FILE_DESCRIPTOR_SET,
         trefoil_proto::admin::FILE_DESCRIPTOR_SET,
     ];
-    let service = side.grpc.service().with_reflection(&sets).unwrap();
+    let service = side.transport.service().with_reflection(&sets).unwrap();
     let server = Server::new(Tokio, service, GrpcOptions::default()).unwrap();
     let address = listen_with(&server).await;
     let expected = [
@@ -123,7 +123,7 @@ async fn reflection_lists_the_services_in_both_versions() {
 async fn descriptors_that_are_none_are_refused() {
     let side = Side::new(&Limits::default());
     let refused = side
-        .grpc
+        .transport
         .service()
         .with_reflection(&[&[0xff, 0xff]])
         .unwrap_err();
@@ -149,7 +149,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     let (mut client, mut server, listening) = pair(&Limits::default()).await;
     let stream = client.open(UNARY);
     client.ask(stream, b"slow");
-    client.grpc.flush();
+    client.transport.flush();
     let call = server.accept().await;
     server.expect_frame(call.stream).await;
     server.expect_half_close(call.stream).await;
@@ -188,7 +188,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     assert!(!draining.is_finished());
     server.send(call.stream, b"done");
     server.end(call.stream, Code::Ok, "");
-    server.grpc.flush();
+    server.transport.flush();
     assert_eq!(client.expect_frame(stream).await, "done");
     assert_eq!(client.expect_end(stream).await.code, Code::Ok);
     assert!(
@@ -206,7 +206,7 @@ async fn draining_is_bounded_and_the_listener_is_gone() {
     client.dial(&address);
     client.expect_link(LinkEvent::Up).await;
     let stream = client.open(BIDI);
-    client.grpc.flush();
+    client.transport.flush();
     let call = server.accept().await;
     client.next_within(Duration::from_millis(10)).await;
     assert!(
@@ -245,7 +245,7 @@ async fn draining_is_bounded_and_the_listener_is_gone() {
 #[tokio::test]
 async fn what_is_not_grpc_is_told_so() {
     let side = Side::new(&Limits::default());
-    let mut service = side.grpc.service();
+    let mut service = side.transport.service();
     for path in ["/test.Test/Unary", "/"] {
         let request = http::Request::builder()
             .uri(path)

@@ -4,26 +4,34 @@ use std::collections::VecDeque;
 
 use trefoil_core::id::CallId;
 
-use crate::inbox::Offer;
-
-/// Offers by number. Numbers are never used again, and offers are decided about in the order they
+/// Os by number. Numbers are never used again, and offers are decided about in the order they
 /// came, or nearly: a queue is all that is needed to find one.
-#[derive(Default)]
-pub(crate) struct Calls {
+#[derive(Debug)]
+pub struct Calls<O> {
     /// Consecutive numbers; `None` is decided.
-    waiting: VecDeque<Option<Offer>>,
+    waiting: VecDeque<Option<O>>,
     /// The number of the first that waits.
     first: u64,
 }
 
-impl Calls {
-    pub(crate) fn insert(&mut self, offer: Offer) -> CallId {
+impl<O> Default for Calls<O> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            first: 0,
+        }
+    }
+}
+
+impl<O> Calls<O> {
+    /// Gives an offer its number.
+    pub fn insert(&mut self, offer: O) -> CallId {
         self.waiting.push_back(Some(offer));
         CallId(self.first + self.waiting.len() as u64 - 1)
     }
 
     /// The offer of a call that has not been decided.
-    pub(crate) fn take(&mut self, call: CallId) -> Option<Offer> {
+    pub fn take(&mut self, call: CallId) -> Option<O> {
         let at = usize::try_from(call.0.checked_sub(self.first)?).ok()?;
         let offer = self.waiting.get_mut(at)?.take();
         while let Some(None) = self.waiting.front() {
@@ -33,12 +41,14 @@ impl Calls {
         offer
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many numbers there are between the first that waits and the last.
+    #[expect(clippy::len_without_is_empty, reason = "for people only")]
+    pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// Takes all that wait.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Offer> {
+    pub fn drain(&mut self) -> impl Iterator<Item = O> {
         self.first += self.waiting.len() as u64;
         self.waiting.drain(..).flatten()
     }
