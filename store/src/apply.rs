@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, WriteTransaction};
-use trefoil_core::storage::{Completion, OwnerId, record_head};
+use trefoil_core::storage::{Completion, NamedValue, OwnerId, push_value, record_head};
 
 use crate::Plant;
 use crate::error::StoreError;
@@ -229,6 +229,11 @@ pub(crate) fn apply(tables: &mut Tables<'_>, applied: &mut Applied, op: &OwnedOp
             let (revision, value) = tables.catalog(key)?.unwrap_or_default();
             Ok(Completion::Value { revision, value })
         }
+        OwnedOp::Scan {
+            ref prefix,
+            ref after,
+            bytes_max,
+        } => scan(tables, prefix, after, bytes_max),
         OwnedOp::Cas {
             ref key,
             fence,
@@ -299,6 +304,32 @@ pub(crate) fn apply(tables: &mut Tables<'_>, applied: &mut Applied, op: &OwnedOp
             Ok(Completion::Value { revision, value })
         }
     }
+}
+
+fn scan(tables: &Tables<'_>, prefix: &[u8], after: &[u8], bytes_max: u32) -> Outcome {
+    let from = prefix.max(after);
+    let values = match tables {
+        Tables::Read(tables) => tables.catalog.range(from..)?,
+        Tables::Write(tables) => tables.catalog.range(from..)?,
+    };
+    let mut run = Vec::new();
+    for value in values {
+        let (key, value) = value?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        let (revision, value) = decode_value(value.value())?;
+        let key = key.value();
+        let named = NamedValue {
+            key,
+            revision,
+            value,
+        };
+        if key > after && push_value(&mut run, named, bytes_max).is_err() {
+            break;
+        }
+    }
+    Ok(Completion::Values(run))
 }
 
 fn cas(

@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has it open.
-    #[error("TF-S01: another process has the store open; stop it, or use another data directory")]
+    #[error(
+        "TF-S01: another process has the store open; stop it, use another data directory, or the store it serves"
+    )]
     InUse,
     /// The directory or the file cannot be used.
     #[error("TF-S02: the store cannot be used: {0}")]

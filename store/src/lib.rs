@@ -1,7 +1,8 @@
 //! The embedded store of a Trefoil process: fenced logs, a catalog with revisions, and each node's own
 //! state, in one redb file.
 //!
-//! All nodes of one process share it; another process is refused. One thread takes the operations
+//! All nodes of one process share it; another process cannot open it too, but use it where a `Server` serves it:
+//! by a `RemoteStore`, over a socket of the machine. One thread takes the operations
 //! of all sessions in order, applies them in one transaction, commits it, and only then tells anybody:
 //! the cost of making a batch durable is shared by all who wait for it.
 //!
@@ -24,7 +25,7 @@
 //!
 //! | code | meaning | what to do |
 //! |---|---|---|
-//! | `TF-S01` | another process has the store open | stop it, or use another directory |
+//! | `TF-S01` | another process has the store open, or serves one there | stop it, use another directory, or the store it serves |
 //! | `TF-S02` | the directory or the file cannot be used | see the system's reason |
 //! | `TF-S03` | the store was written by a newer version | use that version, or a newer one |
 //! | `TF-S04` | the file is damaged | restore it; `trefoil store check` says where |
@@ -34,17 +35,23 @@ mod apply;
 mod check;
 mod error;
 mod log;
+#[cfg(unix)]
+mod remote;
 mod session;
 mod tables;
 mod writer;
 
+use std::hash::Hasher;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use check::Report;
 pub use error::StoreError;
 use redb::{Database, StorageBackend};
+#[cfg(unix)]
+pub use remote::{Fate, RemoteSession, RemoteStore, Server, SplitSession};
 pub use session::Session;
+use trefoil_core::hash::IdHasher;
 use writer::Writer;
 
 /// When an operation counts as durable.
@@ -122,7 +129,9 @@ impl Store {
         if !file.exists() {
             create(directory, &file)?;
         }
-        Self::over(Database::builder().open(file)?, options)
+        let database = Database::builder().open(&file)?;
+        let id = identity(&database, &file)?;
+        Self::over(database, id, options)
     }
 
     /// A store that is gone with the process.
@@ -141,12 +150,16 @@ impl Store {
         backend: impl StorageBackend,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
-        Self::over(Database::builder().create_with_backend(backend)?, options)
+        let id = getrandom::u64().map_err(|error| StoreError::Unusable(error.to_string()))?;
+        Self::over(
+            Database::builder().create_with_backend(backend)?,
+            id,
+            options,
+        )
     }
 
-    fn over(database: Database, options: StoreOptions) -> Result<Self, StoreError> {
+    fn over(database: Database, id: u64, options: StoreOptions) -> Result<Self, StoreError> {
         tables::prepare(&database)?;
-        let id = getrandom::u64().map_err(|error| StoreError::Unusable(error.to_string()))?;
         let in_flight_max = options.in_flight_max;
         let writer = Writer::start(database, options)?;
         Ok(Self {
@@ -166,8 +179,7 @@ impl Store {
         check::run(&Database::builder().open(directory.as_ref().join(FILE))?)
     }
 
-    /// Which store this is: drawn when it was opened, for a copy of its file is another store. Never
-    /// zero.
+    /// Which store this is: the same whenever its file is opened, and another for a copy of it. Never zero.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.inner.id
@@ -192,6 +204,28 @@ impl Store {
     pub fn failure(&self) -> Option<String> {
         self.inner.writer.failure()
     }
+}
+
+/// What was drawn when the file was made, mixed with where the file is: a copy of it lies elsewhere.
+fn identity(database: &Database, file: &Path) -> Result<u64, StoreError> {
+    let drawn = tables::identity(database)?;
+    #[cfg(unix)]
+    let place = {
+        use std::os::unix::fs::MetadataExt;
+        let about = std::fs::metadata(file)
+            .map_err(|error| StoreError::Unusable(format!("{}: {error}", file.display())))?;
+        [about.dev(), about.ino()]
+    };
+    #[cfg(not(unix))]
+    let place = {
+        let _ = file;
+        [getrandom::u64().map_err(|error| StoreError::Unusable(error.to_string()))?; 2]
+    };
+    let mut mixed = IdHasher::default();
+    for part in [drawn, place[0], place[1]] {
+        mixed.write_u64(part);
+    }
+    Ok(mixed.finish())
 }
 
 /// Makes a new file beside its place and moves it there when it is whole: a crash in between leaves a

@@ -30,6 +30,8 @@ pub(crate) struct Mailbox {
 struct Arrived {
     completions: VecDeque<(Tag, Completion<Vec<u8>>)>,
     waker: Option<Waker>,
+    /// Nothing is begun any more.
+    closed: bool,
 }
 
 impl Mailbox {
@@ -52,6 +54,75 @@ impl Mailbox {
         let completion = arrived.completions.pop_front()?;
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         Some(completion)
+    }
+
+    /// Counts an operation that begins, unless `max` are in flight.
+    pub(crate) fn try_enter(&self, max: usize) -> bool {
+        let below = |count: usize| (count < max).then_some(count + 1);
+        let order = Ordering::SeqCst;
+        self.in_flight.fetch_update(order, order, below).is_ok()
+    }
+
+    /// The same, but waits for room; `false` once it is closed.
+    pub(crate) fn enter(&self, max: usize) -> bool {
+        let mut arrived = lock(&self.arrived);
+        while !arrived.closed && !self.try_enter(max) {
+            arrived = self.wait_on(arrived);
+        }
+        !arrived.closed
+    }
+
+    /// Nothing is begun any more.
+    pub(crate) fn close(&self) {
+        lock(&self.arrived).closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for completions and takes them all; `None` when it is closed and there will be no more.
+    pub(crate) fn wait(&self) -> Option<VecDeque<(Tag, Completion<Vec<u8>>)>> {
+        let mut arrived = lock(&self.arrived);
+        while arrived.completions.is_empty() {
+            if arrived.closed && self.in_flight.load(Ordering::SeqCst) == 0 {
+                return None;
+            }
+            arrived = self.wait_on(arrived);
+        }
+        let completions = std::mem::take(&mut arrived.completions);
+        let order = Ordering::SeqCst;
+        self.in_flight.fetch_sub(completions.len(), order);
+        self.changed.notify_all();
+        Some(completions)
+    }
+
+    /// Waits for the completion of one operation; those that come before it are lost.
+    pub(crate) fn wait_for(&self, wanted: Tag) -> Completion<Vec<u8>> {
+        let mut arrived = lock(&self.arrived);
+        loop {
+            while let Some((tag, completion)) = self.pop(&mut arrived) {
+                if tag == wanted {
+                    return completion;
+                }
+            }
+            arrived = self.wait_on(arrived);
+        }
+    }
+
+    fn wait_on<'a>(&self, arrived: MutexGuard<'a, Arrived>) -> MutexGuard<'a, Arrived> {
+        let woken = self.changed.wait(arrived);
+        woken.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next completion, or `Pending` with the task's waker kept.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<(Tag, Completion<Vec<u8>>)> {
+        let mut arrived = lock(&self.arrived);
+        if let Some(completion) = self.pop(&mut arrived) {
+            return Poll::Ready(completion);
+        }
+        match &mut arrived.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 
@@ -76,24 +147,14 @@ impl Session {
     /// Carries out one operation and waits for it; for tools and tests. Operations that were
     /// submitted before and not taken yet are answered in between, and lost.
     pub fn run(&mut self, op: Op<'_>) -> Completion<Vec<u8>> {
-        const OWN: Tag = Tag(u64::MAX);
-        if self.submit(op, OWN).is_err() {
+        if self.submit(op, Self::OWN).is_err() {
             return Completion::Unknown;
         }
-        let mut arrived = lock(&self.mailbox.arrived);
-        loop {
-            while let Some((tag, completion)) = self.mailbox.pop(&mut arrived) {
-                if tag == OWN {
-                    return completion;
-                }
-            }
-            arrived = self
-                .mailbox
-                .changed
-                .wait(arrived)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        self.mailbox.wait_for(Self::OWN)
     }
+
+    /// The tag of what a session does for itself.
+    pub(crate) const OWN: Tag = Tag(u64::MAX);
 }
 
 impl Storage for Session {
@@ -104,10 +165,9 @@ impl Storage for Session {
     }
 
     fn submit(&mut self, op: Op<'_>, tag: Tag) -> Result<(), Full> {
-        if self.mailbox.in_flight.load(Ordering::SeqCst) >= self.store.in_flight_max {
+        if !self.mailbox.try_enter(self.store.in_flight_max) {
             return Err(Full);
         }
-        self.mailbox.in_flight.fetch_add(1, Ordering::SeqCst);
         let op = OwnedOp::new(op, &self.node);
         self.store.writer.push(Job {
             mailbox: Arc::clone(&self.mailbox),
@@ -118,15 +178,7 @@ impl Storage for Session {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Tag, Completion<Vec<u8>>)> {
-        let mut arrived = lock(&self.mailbox.arrived);
-        if let Some(completion) = self.mailbox.pop(&mut arrived) {
-            return Poll::Ready(completion);
-        }
-        match &mut arrived.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Poll::Pending
+        self.mailbox.poll(cx)
     }
 }
 

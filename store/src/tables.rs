@@ -30,6 +30,29 @@ pub(crate) const META_FENCE: &str = "fence";
 /// Revision of the last catalog write.
 pub(crate) const META_REVISION: &str = "revision";
 
+/// Drawn when the file was made.
+const META_IDENTITY: &str = "identity";
+
+/// What was drawn when the file was made; for a file of a version that drew nothing, now.
+pub(crate) fn identity(database: &Database) -> Result<u64, StoreError> {
+    let transaction = database.begin_write()?;
+    let identity = {
+        let mut meta = transaction.open_table(META)?;
+        let found = meta.get(META_IDENTITY)?.map(|value| value.value());
+        match found {
+            Some(found) => found,
+            None => {
+                let drawn = getrandom::u64();
+                let drawn = drawn.map_err(|error| StoreError::Unusable(error.to_string()))?;
+                meta.insert(META_IDENTITY, drawn)?;
+                drawn
+            }
+        }
+    };
+    transaction.commit()?;
+    Ok(identity)
+}
+
 /// Makes the tables of a new file, and refuses one of a newer format.
 pub(crate) fn prepare(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;

@@ -21,6 +21,11 @@ pub(crate) enum OwnedOp {
     Load {
         key: Vec<u8>,
     },
+    Scan {
+        prefix: Vec<u8>,
+        after: Vec<u8>,
+        bytes_max: u32,
+    },
     Cas {
         key: Vec<u8>,
         fence: u64,
@@ -73,6 +78,15 @@ impl OwnedOp {
     pub(crate) fn new(op: Op<'_>, node: &Arc<str>) -> Self {
         match op {
             Op::Load { key } => Self::Load { key: key.to_vec() },
+            Op::Scan {
+                prefix,
+                after,
+                bytes_max,
+            } => Self::Scan {
+                prefix: prefix.to_vec(),
+                after: after.to_vec(),
+                bytes_max,
+            },
             Op::Cas {
                 key,
                 fence,
@@ -142,9 +156,11 @@ impl OwnedOp {
 
     const fn writes(&self) -> bool {
         match self {
-            Self::Load { .. } | Self::Tail { .. } | Self::Read { .. } | Self::Recall { .. } => {
-                false
-            }
+            Self::Load { .. }
+            | Self::Scan { .. }
+            | Self::Tail { .. }
+            | Self::Read { .. }
+            | Self::Recall { .. } => false,
             Self::Cas { .. }
             | Self::Fence { .. }
             | Self::Append { .. }
@@ -159,6 +175,7 @@ impl OwnedOp {
             Self::Append { payload, .. } => payload.len(),
             Self::Cas { value, .. } | Self::Keep { value, .. } => value.len(),
             Self::Load { .. }
+            | Self::Scan { .. }
             | Self::Fence { .. }
             | Self::Tail { .. }
             | Self::Read { .. }

@@ -7,4 +7,6 @@
 )]
 
 mod crash;
+#[cfg(unix)]
+mod remote;
 mod rules;

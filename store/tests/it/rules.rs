@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use trefoil_core::id::Tag;
 use trefoil_core::machine::Full;
-use trefoil_core::storage::{Completion, Op, OwnerId, Records, Storage};
+use trefoil_core::storage::{Completion, Op, OwnerId, Records, Storage, Values};
 use trefoil_store::{Plant, Session, Store, StoreError, StoreOptions};
 
 const A: OwnerId = OwnerId(1);
@@ -222,6 +222,47 @@ fn the_catalog_compares_revisions_and_raises_its_fence() {
             value: vec![]
         }
     );
+}
+
+#[test]
+fn the_catalog_is_read_by_the_beginning_of_names() {
+    let mut session = store().session("a");
+    for key in [&b"m/b"[..], b"m/a", b"l", b"n", b"m/", b"m/c"] {
+        session.run(Op::Cas {
+            key,
+            fence: 1,
+            revision: 0,
+            value: key,
+        });
+    }
+    let mut scan = |after: &[u8], bytes_max| {
+        let outcome = session.run(Op::Scan {
+            prefix: b"m/",
+            after,
+            bytes_max,
+        });
+        let Completion::Values(run) = outcome else {
+            panic!("{outcome:?}");
+        };
+        Values(&run)
+            .iter()
+            .map(|value| {
+                assert_eq!(value.key, value.value);
+                (value.key.to_vec(), value.revision)
+            })
+            .collect::<Vec<_>>()
+    };
+    let all = [
+        (b"m/".to_vec(), 5),
+        (b"m/a".to_vec(), 2),
+        (b"m/b".to_vec(), 1),
+        (b"m/c".to_vec(), 6),
+    ];
+    assert_eq!(scan(b"", 1 << 20), all);
+    assert_eq!(scan(b"m/a", 1 << 20), all[2..]);
+    assert_eq!(scan(b"m/aa", 0), all[2..3]);
+    assert_eq!(scan(b"m/c", 1 << 20), []);
+    assert_eq!(scan(b"z", 1 << 20), []);
 }
 
 #[test]
