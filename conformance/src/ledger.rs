@@ -220,3 +220,94 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use trefoil_core::status::Code;
+
+    use super::*;
+
+    const LINK: LinkId = LinkId(1);
+
+    fn end(stream: StreamId) -> Arrival<Vec<u8>> {
+        Arrival::Ended {
+            stream,
+            code: Code::Ok,
+            cause: Cause::Peer,
+            message: Vec::new(),
+            details: Vec::new(),
+        }
+    }
+
+    /// Whether a ledger with a link that stands and a stream on it lets these through.
+    fn passes(arrivals: impl Fn(StreamId) -> Vec<Arrival<Vec<u8>>>) -> bool {
+        let mut ledger = Ledger::new(At::Caller);
+        ledger.dialled(LINK);
+        let (event, why) = (LinkEvent::Up, None);
+        let link = LINK;
+        ledger.note(&Arrival::Link { link, event, why });
+        let stream = ledger.begin(Some(LINK));
+        let noted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for arrival in arrivals(stream) {
+                ledger.note(&arrival);
+            }
+        }));
+        noted.is_ok()
+    }
+
+    #[test]
+    fn each_rule_can_be_broken() {
+        let header = |stream| Arrival::Header {
+            stream,
+            header: Vec::new(),
+        };
+        let frame = |stream| Arrival::Frame {
+            stream,
+            frame: Vec::new(),
+        };
+        let half_closed = |stream| Arrival::HalfClosed { stream };
+        let link = |event| Arrival::Link {
+            link: LINK,
+            event,
+            why: None,
+        };
+        assert!(passes(|s| vec![
+            header(s),
+            frame(s),
+            half_closed(s),
+            end(s),
+            link(LinkEvent::Lost)
+        ]));
+        assert!(passes(|s| vec![end(s)]));
+        assert!(!passes(|s| vec![end(s), end(s)]));
+        assert!(!passes(|s| vec![end(s), frame(s)]));
+        assert!(!passes(|s| vec![header(s), header(s)]));
+        assert!(!passes(|s| vec![frame(s), header(s)]));
+        assert!(!passes(|s| vec![half_closed(s), frame(s)]));
+        assert!(!passes(|s| vec![half_closed(s), half_closed(s)]));
+        assert!(!passes(|s| vec![Arrival::Writable { stream: s }]));
+        assert!(!passes(|s| vec![frame(StreamId::new(s.slot(), 7))]));
+        assert!(!passes(|_| vec![link(LinkEvent::Up)]));
+        assert!(!passes(|_| vec![
+            link(LinkEvent::Lost),
+            link(LinkEvent::Lost)
+        ]));
+    }
+
+    #[test]
+    fn a_stream_of_a_link_that_is_down_is_stranded_until_it_ends() {
+        let mut ledger = Ledger::new(At::Caller);
+        ledger.dialled(LINK);
+        let stream = ledger.begin(Some(LINK));
+        assert_eq!(ledger.stranded(), None);
+        ledger.note(&Arrival::Link {
+            link: LINK,
+            event: LinkEvent::Refused,
+            why: None,
+        });
+        assert_eq!(ledger.stranded(), Some(stream));
+        ledger.note(&end(stream));
+        assert_eq!(ledger.stranded(), None);
+        assert_eq!(ledger.begin(None), StreamId::new(stream.slot(), 2));
+    }
+}

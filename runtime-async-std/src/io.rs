@@ -48,7 +48,9 @@ impl Secure {
         use futures_io::AsyncRead as _;
         let most = into.remaining().min(self.read.len());
         let room = &mut self.read[..most];
-        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, room))?;
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, room));
+        // The peer's verdict on our certificate comes when we hold the connection for made.
+        let len = read.map_err(trefoil_runtime::tls::words::explained)?;
         into.put_slice(&self.read[..len]);
         Poll::Ready(Ok(()))
     }

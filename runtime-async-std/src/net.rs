@@ -205,7 +205,8 @@ mod secure {
     pub(super) async fn connect(tls: &Tls, host: &str, stream: Async<TcpStream>) -> io::Result<Io> {
         let name = tls::server_name(host).map_err(invalid)?;
         let connector = TlsConnector::from(tls.client_config(ALPN));
-        let stream = connector.connect(name, stream).await?;
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(tls::words::explained)?;
         Ok(Io::Tls(Box::new(Secure::new(TlsStream::Client(stream)))))
     }
 

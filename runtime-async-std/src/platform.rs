@@ -91,20 +91,33 @@ impl Platform for AsyncStd {
 
 /// A timer of async-io, set again and again.
 #[derive(Debug)]
-pub struct AsyncStdAlarm(Timer);
+pub struct AsyncStdAlarm {
+    timer: Timer,
+    /// async-io's timer says so once.
+    has_rung: bool,
+}
 
 impl Default for AsyncStdAlarm {
     fn default() -> Self {
-        Self(Timer::never())
+        Self {
+            timer: Timer::never(),
+            has_rung: false,
+        }
     }
 }
 
 impl Alarm for AsyncStdAlarm {
     fn set(&mut self, after: Duration) {
-        self.0.set_after(after);
+        self.timer.set_after(after);
+        self.has_rung = false;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
+        self.has_rung = self.has_rung || Pin::new(&mut self.timer).poll(cx).is_ready();
+        if self.has_rung {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

@@ -64,8 +64,7 @@ impl<P: TonicPlatform, const SECURE: bool> Carries<P> for Tonic<SECURE> {
     type Transport = Grpc<P::Net>;
     type Server = Server<P::Net>;
     const TELLS_REFUSAL: bool = true;
-    /// A stream that nobody reads is reset when somebody does: hyper's clients look only then.
-    const LACKS: &'static [Ask] = &[Ask::Overtaking];
+    const LACKS: &'static [Ask] = &[];
     const BETWEEN: usize = 4 << 20;
 
     fn transport(limits: &Limits) -> Self::Transport {
@@ -207,25 +206,25 @@ where
 mod tonic_on_async_std {
     use super::*;
     type Here = World<Tonic<false>, AsyncStd, AsyncStd>;
-    suite!(Here, skips: ["flow::a_stuffed_stream_is_abandoned_at_once"]);
+    suite!(Here, skips: []);
 }
 
 mod tonic_of_tokio_calls_async_std {
     use super::*;
     type Here = World<Tonic<false>, Tokio, AsyncStd>;
-    suite!(Here, skips: ["flow::a_stuffed_stream_is_abandoned_at_once"]);
+    suite!(Here, skips: []);
 }
 
 mod tonic_of_async_std_calls_tokio_with_certificates {
     use super::*;
     type Here = World<Tonic<true>, AsyncStd, Tokio>;
-    suite!(Here, skips: ["flow::a_stuffed_stream_is_abandoned_at_once"]);
+    suite!(Here, skips: []);
 }
 
 mod tonic_of_tokio_calls_async_std_with_certificates {
     use super::*;
     type Here = World<Tonic<true>, Tokio, AsyncStd>;
-    suite!(Here, skips: ["flow::a_stuffed_stream_is_abandoned_at_once"]);
+    suite!(Here, skips: []);
 }
 
 mod quic_on_tokio {

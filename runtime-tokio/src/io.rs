@@ -41,7 +41,11 @@ impl Read for Io {
         cx: &mut Context<'_>,
         into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        with!(self, inner => inner.poll_read(cx, into))
+        let read = with!(self, inner => inner.poll_read(cx, into));
+        // The peer's verdict on our certificate comes when we hold the connection for made.
+        #[cfg(feature = "tls")]
+        let read = read.map_err(trefoil_runtime::tls::words::explained);
+        read
     }
 }
 

@@ -21,10 +21,11 @@ pub struct TokioAlarm {
 
 impl Alarm for TokioAlarm {
     fn set(&mut self, after: Duration) {
-        let at = Instant::now() + after;
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(at),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+        let at = Instant::now().checked_add(after);
+        match (at, &mut self.sleep) {
+            (Some(at), Some(sleep)) => sleep.as_mut().reset(at),
+            (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+            (None, _) => self.sleep = None,
         }
     }
 

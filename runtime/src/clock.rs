@@ -28,8 +28,19 @@ pub fn wall() -> WallClock {
     let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     WallClock {
         at: now(),
-        unix_seconds: unix.map_or(0, |d| d.as_secs() as i64),
+        unix_millis: unix.map_or(0, |d| d.as_millis() as i64),
     }
+}
+
+/// What the clock on the wall said when [`now`] was zero, in nanoseconds since 1970.
+pub fn unix_origin() -> i64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the wall clock is read"
+    )]
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let unix = unix.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    unix.saturating_sub(i64::try_from(now().as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// 64 bits from the system's source of randomness, for seeds and boot ids.

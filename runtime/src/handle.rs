@@ -9,6 +9,7 @@ use trefoil_proto::google::Any;
 
 use crate::calls::Answer;
 use crate::clock;
+use crate::election::{Commander, Election, OwnedCommand};
 use crate::error::CallError;
 use crate::published::{Mismatch, Published, View};
 use crate::reply::{Applied, Got, apply_request, get_request};
@@ -38,6 +39,10 @@ pub(crate) enum Ask {
     },
     Leave {
         left: oneshot::Sender<()>,
+    },
+    Election {
+        command: OwnedCommand,
+        commander: Commander,
     },
     Stats {
         caller: oneshot::Sender<Stats>,
@@ -112,6 +117,14 @@ impl Handle {
         let mut left = self.published.left.subscribe();
         // The sender lives as long as this handle.
         let _ = left.wait_for(|left| *left).await;
+    }
+
+    /// The node's part in an election; `None` if it has none.
+    #[must_use]
+    pub fn election(&self) -> Option<Election> {
+        let leadership = self.published.leadership.as_ref()?.subscribe();
+        let asks = self.asks.clone();
+        Some(Election { asks, leadership })
     }
 
     /// A watch of the last peer this node called and must not speak with.

@@ -12,7 +12,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | `TF-U01` | a limit does not hold |
-//! | `TF-U02` | a setting of the ring does not hold |
+//! | `TF-U02` | a setting of the ring or of the election does not hold |
 //! | `TF-U03` | the listening address cannot be used |
 //! | `TF-U04` | the system refused something |
 //! | `TF-U05` | the program was built without a feature that is asked for |
@@ -30,8 +30,10 @@ mod calls;
 mod carrier;
 mod client;
 pub mod clock;
+mod election;
 mod error;
 mod handle;
+mod muffler;
 mod node;
 mod nostore;
 mod platform;
@@ -51,6 +53,7 @@ pub use carrier::{Quic, QuicPlatform};
 #[cfg(feature = "tonic")]
 pub use carrier::{Tonic, TonicPlatform};
 pub use client::{Client, ClientOptions};
+pub use election::{Election, ElectionError, Leadership, Lock};
 pub use error::{CallError, Remedy};
 pub use handle::{CallOptions, Handle, Stats};
 pub use node::{Node, NodeOptions};
@@ -59,6 +62,7 @@ pub use published::{Member, MemberState, Mismatch, View};
 pub use reply::{Applied, Got};
 pub use security::{Security, Tls};
 pub use start::StartError;
+pub use trefoil_core::election::token::Token as FencingToken;
 pub use trefoil_core::identity::Token;
 #[cfg(feature = "tls")]
 pub use trefoil_tls as tls;

@@ -11,15 +11,18 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::Driver;
+use trefoil_core::election::config::dialled;
+use trefoil_core::election::{ElectionConfig, FollowerConfig, Seat};
 use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::identity::Token;
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
+use trefoil_core::node::{Node as Machine, NodeConfig, PartConfig};
+use trefoil_core::ring::RingConfig;
 use trefoil_core::ring::actor::ActorKind;
 use trefoil_core::ring::actors::ActorsConfig;
 use trefoil_core::ring::directory::DirectoryConfig;
 use trefoil_core::ring::membership::MembershipConfig;
-use trefoil_core::ring::node::{Ring, RingConfig};
 use trefoil_core::ring::placement::{PlacementConfig, Weight};
 use trefoil_core::storage::{OwnerId, Storage};
 use trefoil_core::time::Duration;
@@ -33,6 +36,7 @@ use crate::actors::{ActorThreads, Performer};
 use crate::calls::Waiting;
 use crate::carrier::{Carrier, Door, TransportKind};
 use crate::clock;
+use crate::election::OwnedCommand;
 use crate::handle::Handle;
 use crate::platform::Platform;
 use crate::published::Published;
@@ -61,6 +65,9 @@ pub struct NodeOptions {
     pub directory: DirectoryConfig,
     /// Actors. The owner and randomness are filled in.
     pub actors: ActorsConfig,
+    /// The election it takes part in, if any: it votes if its host is in the list, and follows otherwise. Its
+    /// seat, the origin of the clock and randomness are filled in.
+    pub election: Option<ElectionConfig>,
     /// Where ids belong; equal on all nodes.
     pub placement: PlacementConfig,
     /// Hosts that should own more than others; equal on all nodes.
@@ -104,6 +111,7 @@ impl NodeOptions {
             membership: MembershipConfig::lan(),
             directory: DirectoryConfig::lan(),
             actors: ActorsConfig::default(),
+            election: None,
             placement: PlacementConfig::default(),
             weights: Vec::new(),
             limits: Limits::default(),
@@ -132,7 +140,7 @@ impl NodeOptions {
         self.grpc.check()?;
         #[cfg(feature = "quic")]
         self.quic.check()?;
-        Ring::new(self.ring(1, 1))?;
+        Machine::new(self.machine(1, 1))?;
         Ok(())
     }
 
@@ -167,15 +175,41 @@ impl NodeOptions {
         }
     }
 
-    fn engine(&self, boot: u64, seed: u64, placement: u64, store: u64) -> EngineConfig {
+    /// This node's seat is where its host stands in the list.
+    fn election(&self, seed: u64) -> Option<PartConfig> {
+        let mut election = self.election.clone()?;
+        election.unix_origin = clock::unix_origin();
+        election.seed = seed.rotate_left(48);
+        let seat = election.voters.iter().position(|v| dialled(v) == self.host);
+        Some(match seat {
+            Some(at) => {
+                election.me = Seat(u8::try_from(at).unwrap_or(u8::MAX));
+                PartConfig::Voter(election)
+            }
+            None => PartConfig::Follower(FollowerConfig::of(&election)),
+        })
+    }
+
+    fn machine(&self, boot: u64, seed: u64) -> NodeConfig {
+        NodeConfig {
+            ring: self.ring(boot, seed),
+            election: self.election(seed),
+            channels: None,
+        }
+    }
+
+    fn engine(&self, boot: u64, seed: u64, node: &NodeConfig, store: u64) -> EngineConfig {
         EngineConfig {
             node: self.host.clone(),
             boot,
             incarnation: self.incarnation,
             cluster: self.cluster.clone(),
-            placement,
+            placement: node.ring.placement().fingerprint(),
             store,
-            electorate: 0,
+            electorate: node
+                .election
+                .as_ref()
+                .map_or(0, PartConfig::electorate_hash),
             features: 0,
             anonymous: false,
             token: self.token.clone(),
@@ -316,6 +350,11 @@ impl<P: Platform> Node<P> {
         self.door.clone().say_leaving().await;
         // A node that has stopped already has nothing to leave.
         let _ = timeout::<P, _>(self.drain_timeout, self.handle.leave()).await;
+        if let Some(election) = self.handle.election() {
+            // Before the door is closed: a voter that is refused there may hold this node for dead.
+            let stop = election.command(OwnedCommand::Stop);
+            let _ = timeout::<P, _>(self.drain_timeout, stop).await;
+        }
         self.door.clone().drain(self.drain_timeout).await;
         self.stop().await;
     }
@@ -337,7 +376,7 @@ impl<P: Platform> Node<P> {
 }
 
 /// A driver that was not polled yet, and the handle of what it will run.
-type Built<P, K, S, T> = (Driver<Ring, T, S, NodeRuntime<P, K>>, Handle);
+type Built<P, K, S, T> = (Driver<Machine, T, S, NodeRuntime<P, K>>, Handle);
 
 fn build<P, K, S, T>(
     options: NodeOptions,
@@ -353,10 +392,11 @@ where
     T: Transport<Buf = Bytes>,
 {
     let (boot, seed) = (clock::entropy()?, clock::entropy()?);
-    let ring = options.ring(boot, seed);
-    let engine = options.engine(boot, seed, ring.placement().fingerprint(), storage.id());
-    let engine = Engine::new(engine, Ring::new(ring)?)?;
-    let published = Arc::new(Published::new(&options.host));
+    let config = options.machine(boot, seed);
+    let engine = options.engine(boot, seed, &config, storage.id());
+    let has_part = config.election.is_some();
+    let engine = Engine::new(engine, Machine::new(config)?)?;
+    let published = Arc::new(Published::new(&options.host, has_part));
     let (asks, heard) = mpsc::channel(1_024);
     let runtime = NodeRuntime::new(
         heard,

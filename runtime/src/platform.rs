@@ -9,11 +9,12 @@ use crate::carrier::Carrier;
 
 /// An alarm that can be set again and again.
 pub trait Alarm: Default + Send + Unpin + 'static {
-    /// Makes it ring in so long; what was set before is forgotten.
+    /// Makes it ring in so long; what was set before is forgotten. A time that no clock can show never
+    /// comes.
     fn set(&mut self, after: Duration);
 
-    /// Ready when it has rung, or `Pending` with the task's waker kept. One that was never set never
-    /// rings.
+    /// Ready when it has rung, however often it is asked, until it is set again; or `Pending` with the
+    /// task's waker kept. One that was never set never rings.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 

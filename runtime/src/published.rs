@@ -13,6 +13,8 @@ use trefoil_core::hash::IdHasher;
 use trefoil_core::id::NodeId;
 use trefoil_core::ring::placement::Placement;
 
+use crate::election::Leadership;
+
 /// What a node thinks of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberState {
@@ -94,6 +96,8 @@ pub(crate) struct Published {
     pub(crate) view: watch::Sender<Arc<View>>,
     /// The last peer that was called and would not speak with this node, or this node with it.
     pub(crate) mismatch: watch::Sender<Option<Mismatch>>,
+    /// Who leads; absent if the node takes part in no election.
+    pub(crate) leadership: Option<watch::Sender<Leadership>>,
     /// Whether the node has left its cluster.
     pub(crate) left: watch::Sender<bool>,
     placement: ArcSwapOption<Placement>,
@@ -102,9 +106,10 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str, has_part: bool) -> Self {
         Self {
             host: host.into(),
+            leadership: has_part.then(watch::Sender::default),
             view: watch::Sender::new(Arc::default()),
             mismatch: watch::Sender::new(None),
             left: watch::Sender::new(false),
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_claim_stands_above_the_placement_and_goes_with_its_release() {
-        let published = Published::new("a:1");
+        let published = Published::new("a:1", false);
         published.name(NodeId(0), "a:1");
         published.name(NodeId(3), "d:4");
         assert_eq!(published.owner_of(7), None);

@@ -6,21 +6,25 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::driver::Runtime;
+use trefoil_core::election::ElectionEvent;
 use trefoil_core::engine::Engine;
-use trefoil_core::machine::Events;
+use trefoil_core::machine::{Events, RefusedCaller};
+use trefoil_core::node::{Node, NodeCommand, NodeEvent, NodeRefused};
 use trefoil_core::ring::actor::{ActorKind, Ran};
 use trefoil_core::ring::actors::{ActorsCommand, ActorsEvent, Ticket};
 use trefoil_core::ring::directory::DirectoryEvent;
 use trefoil_core::ring::membership::{self, MembershipCommand, MembershipEvent};
-use trefoil_core::ring::node::{Ring, RingCommand, RingEvent, RingRefused};
+use trefoil_core::ring::{RingCommand, RingEvent};
 use trefoil_core::time::{Duration, Instant, WallClock};
 
 use crate::actors::Performer;
 use crate::alarm::Due;
 use crate::calls::Waiting;
 use crate::clock;
+use crate::election::{self, Commander, OwnedCommand};
 use crate::error::CallError;
 use crate::handle::{Ask, Stats};
+use crate::muffler::Muffler;
 use crate::platform::Platform;
 use crate::published::{Member, MemberState, Mismatch, Published, View};
 
@@ -38,6 +42,7 @@ pub(crate) struct NodeRuntime<P: Platform, K: ActorKind> {
     /// Version and majority of the view that was published last.
     shown: Option<(u64, bool)>,
     mismatches: u64,
+    muffler: Muffler,
     leavers: Vec<oneshot::Sender<()>>,
     stats: Vec<oneshot::Sender<Stats>>,
     left: bool,
@@ -71,6 +76,10 @@ pub(crate) enum Owned {
     Down {
         host: String,
     },
+    Election {
+        command: OwnedCommand,
+        commander: Commander,
+    },
     Leave,
 }
 
@@ -90,6 +99,7 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
             wall_due: Instant::ZERO,
             shown: None,
             mismatches: 0,
+            muffler: Muffler::default(),
             leavers: Vec::new(),
             stats: Vec::new(),
             left: false,
@@ -106,7 +116,7 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
     }
 
     /// Tells of a peer that was called and will never speak with this node.
-    fn publish_mismatch(&mut self, engine: &Engine<Ring>) {
+    fn publish_mismatch(&mut self, engine: &Engine<Node>) {
         if self.mismatches == engine.mismatches() {
             return;
         }
@@ -116,7 +126,9 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
         };
         let same = |known: &Mismatch| *known.host == *host && *known.why == *why;
         if !self.published.mismatch.borrow().as_ref().is_some_and(same) {
-            tracing::error!(host, "no connection: {why}");
+            if let Some(withheld) = self.muffler.pass(clock::now(), &format!("{host} {why}")) {
+                tracing::error!(host, withheld, "no connection: {why}");
+            }
             let (host, why) = (host.into(), why.into());
             self.published
                 .mismatch
@@ -124,8 +136,8 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
         }
     }
 
-    fn publish(&mut self, engine: &Engine<Ring>) {
-        let ring = engine.machine();
+    fn publish(&mut self, engine: &Engine<Node>) {
+        let ring = engine.machine().ring();
         let members = ring.membership();
         let present = (members.version(), members.has_majority());
         if self.shown == Some(present) {
@@ -157,11 +169,14 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
         self.published.view.send_replace(view);
     }
 
-    fn answer_stats(&mut self, engine: &Engine<Ring>) {
+    fn answer_stats(&mut self, engine: &Engine<Node>) {
         if self.stats.is_empty() {
             return;
         }
-        let ring = engine.machine();
+        let ring = engine.machine().ring();
+        let election = engine.machine().election();
+        let leads = election.is_some_and(|election| election.leads(clock::now()));
+        let quorum = election.is_some_and(|election| election.has_quorum());
         let gauges = [
             ("members", ring.membership().live() as u64),
             ("majority", u64::from(ring.membership().has_majority())),
@@ -171,9 +186,14 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
             ("streams_open", u64::from(engine.streams())),
             ("callers_waiting", self.waiting.len() as u64),
             ("identity_mismatches", engine.mismatches()),
+            ("leading", u64::from(leads)),
+            ("voters_quorum", u64::from(quorum)),
         ];
         let stats = Stats {
-            counters: gauges.into_iter().chain(ring.counters()).collect(),
+            counters: gauges
+                .into_iter()
+                .chain(engine.machine().counters())
+                .collect(),
         };
         for caller in self.stats.drain(..) {
             let _ = caller.send(stats.clone());
@@ -181,8 +201,8 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
     }
 }
 
-impl<P: Platform, K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRuntime<P, K> {
-    fn event(&mut self, event: RingEvent<'_>) {
+impl<P: Platform, K: ActorKind + Clone + Send + 'static> NodeRuntime<P, K> {
+    fn of_ring(&mut self, event: RingEvent<'_>) {
         match event {
             RingEvent::Actors(ActorsEvent::Run { ticket, id, job }) => {
                 self.performer.run(ticket, id, job)
@@ -227,13 +247,66 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Events<Ring> for NodeRu
                 tracing::info!(host, incarnation, legacy, "a member is up");
             }
             RingEvent::Membership(event) => tracing::info!(?event, "membership"),
-            RingEvent::LeaveAsked => tracing::info!("asked to leave"),
             RingEvent::Left => self.left(),
+        }
+    }
+
+    fn of_election(&mut self, event: ElectionEvent<'_>) {
+        let watch = self.published.leadership.as_ref();
+        let changed = watch.is_some_and(|watch| election::publish(watch, &event));
+        match event {
+            ElectionEvent::Leading { token, .. } if changed => {
+                tracing::info!(%token, "this node leads");
+            }
+            ElectionEvent::Following { leader, token } => {
+                tracing::info!(leader, %token, "another voter leads");
+            }
+            ElectionEvent::Leaderless => tracing::info!("no leader is known"),
+            ElectionEvent::Forgetful { until } => {
+                let left = until.since(clock::now());
+                tracing::warn!(
+                    ?left,
+                    "nothing is known of earlier votes: silent for a promise"
+                );
+            }
+            ElectionEvent::ElectorateRefused { why } => {
+                tracing::error!("this voter takes no part: {why}");
+            }
+            ElectionEvent::Misbehaved { voter, what } => {
+                let about = format!("{voter:?} {what}");
+                if let Some(withheld) = self.muffler.pass(clock::now(), &about) {
+                    tracing::warn!(voter, withheld, "a voter broke the protocol: {what}");
+                }
+            }
+            ElectionEvent::Leading { .. } => {}
         }
     }
 }
 
-impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeRuntime<P, K> {
+impl<P: Platform, K: ActorKind + Clone + Send + 'static> Events<Node> for NodeRuntime<P, K> {
+    fn event(&mut self, event: NodeEvent<'_>) {
+        match event {
+            NodeEvent::Ring(event) => self.of_ring(event),
+            NodeEvent::Election(event) => self.of_election(event),
+            // No node of a runtime has a part in channels yet.
+            NodeEvent::Channels(_) => {}
+            NodeEvent::LeaveAsked => tracing::info!("asked to leave"),
+        }
+    }
+    fn refused_caller(&mut self, caller: RefusedCaller<'_>) {
+        if let Some(withheld) = self.muffler.pass(clock::now(), caller.why) {
+            tracing::warn!(
+                says_it_is = caller.host,
+                certified_as = caller.names,
+                withheld,
+                "a caller was refused: {}",
+                caller.why
+            );
+        }
+    }
+}
+
+impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Node> for NodeRuntime<P, K> {
     type Owned = Owned;
 
     fn now(&self) -> Instant {
@@ -294,12 +367,16 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeR
                 Some(Ask::Release { id }) => Some(Owned::Release { id }),
                 Some(Ask::Join { host }) => Some(Owned::Join { host }),
                 Some(Ask::Down { host }) => Some(Owned::Down { host }),
+                Some(Ask::Election { command, commander }) => {
+                    Some(Owned::Election { command, commander })
+                }
             });
         }
     }
 
-    fn lend(command: &Owned) -> RingCommand<'_> {
-        match *command {
+    fn lend(command: &Owned) -> NodeCommand<'_> {
+        NodeCommand::Ring(match *command {
+            Owned::Election { ref command, .. } => return NodeCommand::Election(command.lend()),
             Owned::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
             Owned::Apply {
                 call,
@@ -329,20 +406,30 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeR
             Owned::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
             Owned::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),
             Owned::Leave => RingCommand::Leave,
-        }
+        })
     }
 
     fn spent(&mut self, command: Owned) {
-        if let Owned::Ran { ran, .. } = command {
-            self.performer.recycle(ran);
+        match command {
+            Owned::Ran { ran, .. } => self.performer.recycle(ran),
+            // Whoever asked may have gone.
+            Owned::Election { commander, .. } => drop(commander.send(Ok(()))),
+            Owned::Wall(_)
+            | Owned::Apply { .. }
+            | Owned::Get { .. }
+            | Owned::Release { .. }
+            | Owned::Join { .. }
+            | Owned::Down { .. }
+            | Owned::Leave => {}
         }
     }
 
-    fn refused(&mut self, command: Owned, why: RingRefused) {
+    fn refused(&mut self, command: Owned, why: NodeRefused) {
         match command {
             Owned::Apply { call, .. } | Owned::Get { call, .. } => {
                 self.waiting.answer(call, || Err(CallError::busy()));
             }
+            Owned::Election { commander, .. } => drop(commander.send(Err(why.into()))),
             Owned::Wall(_)
             | Owned::Ran { .. }
             | Owned::Release { .. }
@@ -352,7 +439,7 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Ring> for NodeR
         }
     }
 
-    fn turn_ended(&mut self, engine: &Engine<Ring>) {
+    fn turn_ended(&mut self, engine: &Engine<Node>) {
         self.publish(engine);
         self.publish_mismatch(engine);
         self.answer_stats(engine);

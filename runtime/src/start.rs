@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use trefoil_core::limits::LimitsError;
-use trefoil_core::ring::node::RingConfigError;
+use trefoil_core::node::NodeConfigError;
 
 /// A node or a client that could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +12,9 @@ pub enum StartError {
     /// A limit does not hold.
     #[error("TF-U01: {0}")]
     Limits(#[from] LimitsError),
-    /// A setting of the ring does not hold.
+    /// A setting of the ring or of the election does not hold.
     #[error("TF-U02: {0}")]
-    Ring(#[from] RingConfigError),
+    Node(#[from] NodeConfigError),
     /// The listening address cannot be used.
     #[error(
         "TF-U03: cannot listen on {address}: {source}; is another program there, or is the address not this host's?"

@@ -7,6 +7,9 @@ use async_executor::{Executor, Task};
 use async_io::Timer;
 pub(crate) use trefoil_runtime_async_std::*;
 
+/// The platform under test.
+pub(crate) type Here = AsyncStd;
+
 static BESIDE: Executor<'static> = Executor::new();
 
 /// Runs a test to its end.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 pub(crate) use trefoil_runtime_tokio::*;
 
+/// The platform under test.
+pub(crate) type Here = Tokio;
+
 /// Runs a test to its end.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()

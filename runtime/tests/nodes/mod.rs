@@ -2,12 +2,14 @@
 //! once, run on every runtime and by every transport.
 
 mod actors;
+mod alarms;
 mod alone;
 mod client;
 mod deadlines;
 mod departures;
 mod doubt;
 mod harness;
+mod leaders;
 mod lifecycle;
 mod together;
 
