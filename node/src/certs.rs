@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use trefoil_runtime::clock;
-use trefoil_tls::{Authority, Issued};
+use trefoil_tls::{Authority, ClientAuth, Issued, Tls, TlsError, TlsFiles};
 
 use crate::cli::Certs;
 use crate::say;
@@ -14,6 +14,12 @@ use crate::say;
 /// The authority's own key. Whoever has it can make certificates for anybody.
 const AUTHORITY_KEY: &str = "ca-key.pem";
 const AUTHORITY: &str = "ca.pem";
+
+/// A certificate that has less left is warned of, and made anew where we may.
+pub const SOON: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long the certificate of a cluster on this machine is valid.
+const OWN_VALID: Duration = Duration::from_secs(365 * 86_400);
 
 /// The certificate of those that call nodes and are none.
 const OPERATOR: &str = "operator";
@@ -52,20 +58,27 @@ pub fn run(args: &Certs) -> Result<()> {
     Ok(())
 }
 
-/// The certificates of a cluster on this machine, made when they are not there: one for all its nodes.
+/// The certificates of a cluster on this machine, made when they are not there or expire soon: one for
+/// all its nodes.
 ///
 /// # Errors
-/// A file cannot be written.
+/// A file cannot be read or written.
 pub fn of_this_machine(dir: &Path) -> Result<()> {
-    if dir.join("key.pem").exists() {
+    if dir.join("key.pem").exists() && (lasts(dir)? || !dir.join(AUTHORITY_KEY).exists()) {
         return Ok(());
     }
     let authority = authority(dir)?;
-    let issued = authority.issue(
-        &["127.0.0.1", "::1", "localhost"],
-        Duration::from_secs(365 * 86_400),
-    )?;
+    let issued = authority.issue(&["127.0.0.1", "::1", "localhost"], OWN_VALID)?;
     write(dir, &authority, &issued)
+}
+
+/// Whether the certificate of a directory does not expire soon.
+fn lasts(dir: &Path) -> Result<bool> {
+    match Tls::from_files(TlsFiles::in_dir(dir), ClientAuth::Required) {
+        Ok(tls) => Ok(tls.expires_in().is_none_or(|left| left >= SOON)),
+        Err(TlsError::Expired { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn authority(dir: &Path) -> Result<Authority> {
@@ -127,4 +140,43 @@ fn put(path: &Path, text: &str, secret: bool) -> Result<()> {
         fs::rename(&beside, path)
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "no node runs on this thread")]
+    fn a_certificate_of_this_machine_is_made_anew_before_it_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+        of_this_machine(dir).unwrap();
+        let (ca, first) = (read(AUTHORITY), read("cert.pem"));
+        of_this_machine(dir).unwrap();
+        assert_eq!(read("cert.pem"), first, "it has a year");
+        for left in [SOON - Duration::from_secs(60), Duration::ZERO] {
+            let authority = authority(dir).unwrap();
+            let short = authority.issue(&["127.0.0.1"], left).unwrap();
+            write(dir, &authority, &short).unwrap();
+            // One that is over is over by the second.
+            std::thread::sleep(Duration::from_millis(if left.is_zero() {
+                1_100
+            } else {
+                0
+            }));
+            of_this_machine(dir).unwrap();
+            assert_ne!(read("cert.pem"), short.cert_pem);
+            assert!(lasts(dir).unwrap());
+            assert_eq!(read(AUTHORITY), ca, "those that trust it go on");
+        }
+        // A certificate whose authority is elsewhere is not ours to replace.
+        let authority = authority(dir).unwrap();
+        let short = authority.issue(&["127.0.0.1"], SOON / 2).unwrap();
+        write(dir, &authority, &short).unwrap();
+        fs::remove_file(dir.join(AUTHORITY_KEY)).unwrap();
+        of_this_machine(dir).unwrap();
+        assert_eq!(read("cert.pem"), short.cert_pem);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A cluster that owns actors: run it, watch it, use it.
@@ -35,14 +36,16 @@ pub struct Way {
     /// certified. The files are read again every half minute, and on SIGHUP.
     #[arg(long, global = true, env = "TREFOIL_CERTS")]
     pub certs: Option<PathBuf>,
-    /// A file whose first line is shown to every node that is called, and asked of every caller.
+    /// A file whose first line is shown to every node that is called, and asked of every caller. It is
+    /// read once: another token needs a restart.
     #[arg(long, global = true, env = "TREFOIL_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
-    /// Speaks to other machines without TLS: anybody on the way can read and change everything.
+    /// Speaks to other machines without TLS: anybody on the way can read and change everything. Not
+    /// together with `--certs`.
     #[arg(
         long,
         global = true,
-        conflicts_with = "certs",
+        value_parser = BoolishValueParser::new(),
         env = "TREFOIL_PLAINTEXT"
     )]
     pub plaintext: bool,
@@ -90,6 +93,8 @@ pub enum Command {
     Serve(Serve),
     /// A node's view of its cluster.
     Status(StatusArgs),
+    /// Who leads, and giving the leadership to another.
+    Leader(LeaderArgs),
     /// Carts: the built-in actor, through any node.
     Cart(CartArgs),
     /// Checks a configuration file and prints what it amounts to.
@@ -168,7 +173,7 @@ pub struct Up {
     #[arg(long, default_value = "local", env = "TREFOIL_CLUSTER")]
     pub cluster: String,
     /// Is called by the other transport as well, at the same ports.
-    #[arg(long, env = "TREFOIL_ACCEPT_BOTH")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "TREFOIL_ACCEPT_BOTH")]
     pub accept_both: bool,
     /// Serves Prometheus metrics of all nodes here, such as `127.0.0.1:9464`.
     #[arg(long, env = "TREFOIL_METRICS")]
@@ -190,14 +195,26 @@ pub struct Serve {
     /// Hosts of the cluster to join; repeat it or separate by commas.
     #[arg(long, env = "TREFOIL_JOIN", value_delimiter = ',')]
     pub join: Vec<String>,
+    /// All voters of the election, in order of priority; the same on every node. A node that is not among
+    /// them follows. Repeat it or separate by commas. Without it there is no election.
+    #[arg(long, env = "TREFOIL_VOTERS", value_delimiter = ',')]
+    pub voters: Vec<String>,
+    /// This voter has never voted: its data directory is new. Without it a voter that finds no vote has
+    /// lost its memory, and is silent for one promise. Harmless where a vote is found.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "TREFOIL_INIT")]
+    pub init: bool,
     /// Name of the cluster.
     #[arg(long, env = "TREFOIL_CLUSTER")]
     pub cluster: Option<String>,
     /// Where the journals are kept.
     #[arg(long, env = "TREFOIL_DATA")]
     pub data: Option<PathBuf>,
+    /// The socket of a store that another process of this machine serves, by `trefoil store`: nodes in
+    /// processes of their own form one cluster by it. The data directory then keeps the node's own state alone.
+    #[arg(long, env = "TREFOIL_STORE")]
+    pub store: Option<PathBuf>,
     /// Is called by the other transport as well, at the same port.
-    #[arg(long, env = "TREFOIL_ACCEPT_BOTH")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "TREFOIL_ACCEPT_BOTH")]
     pub accept_both: bool,
     /// Serves Prometheus metrics here.
     #[arg(long, env = "TREFOIL_METRICS")]
@@ -239,6 +256,36 @@ pub struct StatusArgs {
     /// Again every second, until interrupted.
     #[arg(long)]
     pub watch: bool,
+}
+
+/// Arguments of `leader`.
+#[derive(Clone, Debug, Args)]
+pub struct LeaderArgs {
+    /// What to do about the leadership.
+    #[command(subcommand)]
+    pub command: LeaderCommand,
+}
+
+/// What can be done about the leadership.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Shows who leads, and how the voters hear each other.
+    Show {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// As JSON, one object. Tokens are strings: they exceed what a floating point number holds.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes another voter the leader, and waits until it leads.
+    Handover {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The voter, by its address in the list.
+        to: String,
+    },
 }
 
 /// Arguments of `cart`.
@@ -312,10 +359,26 @@ pub enum CartCommand {
 
 /// Arguments of `store`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct StoreArgs {
-    /// What to do with the store.
+    /// What else to do with a store than to serve it.
     #[command(subcommand)]
-    pub command: StoreCommand,
+    pub command: Option<StoreCommand>,
+    /// Which store to serve.
+    #[command(flatten)]
+    pub served: Served,
+}
+
+/// A store that is served to the nodes of this machine.
+#[derive(Clone, Debug, Args)]
+pub struct Served {
+    /// The data directory.
+    #[arg(long, default_value = "trefoil-data", env = "TREFOIL_DATA")]
+    pub data: PathBuf,
+    /// The socket it is served at; `store.sock` in the data directory if nothing is said. Only the same user
+    /// may use it.
+    #[arg(long, env = "TREFOIL_STORE")]
+    pub socket: Option<PathBuf>,
 }
 
 /// What can be done with a store.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use trefoil_core::election::config::dialled;
+use trefoil_core::election::electorate::RETIRED;
 
 use crate::cli::{Serve, Transport};
 
@@ -22,6 +24,8 @@ pub struct File {
     pub join: Vec<String>,
     /// Where the journals are kept.
     pub data: Option<PathBuf>,
+    /// The socket of a store that another process of this machine serves.
+    pub store: Option<PathBuf>,
     /// Where to serve Prometheus metrics.
     pub metrics: Option<SocketAddr>,
     /// `tonic` (default) or `quic`.
@@ -36,6 +40,12 @@ pub struct File {
     /// Whether it speaks to other machines without TLS.
     #[serde(default)]
     pub plaintext: bool,
+    /// All voters of the election, in order of priority; the same on every node. None: no election.
+    #[serde(default)]
+    pub voters: Vec<String>,
+    /// The election.
+    #[serde(default)]
+    pub election: Election,
     /// Failure detection.
     #[serde(default)]
     pub membership: Membership,
@@ -54,18 +64,54 @@ pub struct Membership {
     /// How long a silent host is probed before it is removed, in milliseconds. 2,000 notices a crash
     /// in about 5 s; 6,000 tolerates pauses of 5 s.
     pub hold_ms: Option<u64>,
-    /// `keep-majority` (default) or `keep-both`.
+    /// `keep-majority` (default), `keep-both`, or `keep-quorum`, which follows the voters.
     pub partition: Option<Partition>,
 }
 
 /// What the smaller side of a partition does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Partition {
     /// Owns nothing until it is whole again.
-    KeepMajority,
+    #[serde(rename = "keep-majority")]
+    Majority,
     /// Goes on; the journals' fences decide who may write.
-    KeepBoth,
+    #[serde(rename = "keep-both")]
+    Both,
+    /// Goes on only if it hears a quorum of voters.
+    #[serde(rename = "keep-quorum")]
+    Quorum,
+}
+
+/// The election.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Election {
+    /// How long a vote binds, in milliseconds; 1,000 if nothing is said, 3,000 between sites far apart. A
+    /// leader that falls silent is replaced after this time.
+    pub promise_ms: Option<u64>,
+    /// Counts the changes of `voters`; 1 if nothing is said. Raised by one for each voter that comes or
+    /// goes; in the place of one that goes stands `-`.
+    pub epoch: Option<u64>,
+    /// `true`: votes of redhac's nodes in the list are counted by redhac's own rules. Two nodes may lead at
+    /// once then, and tokens may go back.
+    #[serde(default)]
+    pub count_redhac_two_may_lead: bool,
+    /// `none` (default): a lease must run out. `refused`: the leader's stream has ended and a new dial to
+    /// it is refused; for voters on one machine. `refused-anywhere`: the same on any network, where a
+    /// firewall refuses, too, and two may lead then. Over QUIC no dial is refused.
+    pub evidence: Option<Evidence>,
+}
+
+/// When a voter need not wait for the end of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Never.
+    None,
+    /// When a dial is refused on this machine.
+    Refused,
+    /// When a dial is refused anywhere.
+    RefusedAnywhere,
 }
 
 /// Actors.
@@ -101,8 +147,14 @@ pub struct Config {
     pub cluster: String,
     /// Hosts of the cluster to join.
     pub join: Vec<String>,
-    /// Where the journals are kept.
+    /// All voters of the election.
+    pub voters: Vec<String>,
+    /// Whether this voter has never voted.
+    pub first: bool,
+    /// Where the journals are kept, or the node's own state if it uses the store of another process.
     pub data: PathBuf,
+    /// The socket of a store that another process of this machine serves.
+    pub store: Option<PathBuf>,
     /// Where to serve Prometheus metrics.
     pub metrics: Option<SocketAddr>,
     /// The rest of the file.
@@ -203,6 +255,14 @@ impl Config {
         for peer in &join {
             check_host("join", peer)?;
         }
+        let voters = if args.voters.is_empty() {
+            file.voters.clone()
+        } else {
+            args.voters.clone()
+        };
+        for voter in voters.iter().filter(|voter| *voter != RETIRED) {
+            check_host("voters", dialled(voter))?;
+        }
         Ok(Self {
             listen: args
                 .listen
@@ -219,9 +279,12 @@ impl Config {
                 .clone()
                 .or_else(|| file.data.clone())
                 .unwrap_or_else(|| "trefoil-data".into()),
+            store: args.store.clone().or_else(|| file.store.clone()),
             metrics: args.metrics.or(file.metrics),
             host,
             join,
+            voters,
+            first: args.init,
             file,
         })
     }
@@ -254,8 +317,11 @@ mod tests {
             host: None,
             listen: None,
             join: Vec::new(),
+            voters: Vec::new(),
+            init: false,
             cluster: None,
             data: None,
+            store: None,
             accept_both: false,
             metrics: None,
         }

@@ -16,9 +16,13 @@
 //! | `TF-N10` | `--log` is no filter |
 //! | `TF-N11` | the token cannot be read |
 //! | `TF-N12` | certificates cannot be made there |
+//! | `TF-N13` | certificates and plaintext are asked for at once |
+//! | `TF-N14` | no leader is known |
+//! | `TF-N15` | a hand-over did not end in time |
+//! | `TF-N16` | processes of this system cannot share a store |
 //!
 //! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
-//! `TF-C` and `TF-R` from the machines.
+//! `TF-C`, `TF-E` and `TF-R` from the machines.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
@@ -27,6 +31,7 @@ mod certs;
 mod cli;
 mod config;
 mod demo;
+mod leader;
 mod metrics;
 mod reach;
 mod serve;
@@ -92,9 +97,10 @@ async fn run<P: Platform>(cli: Cli) -> Result<ExitCode> {
         Command::Up(args) => up::run::<P>(args, way).await?,
         Command::Serve(args) => serve::run::<P>(&args, way).await?,
         Command::Status(args) => status::run::<P>(args, way).await?,
+        Command::Leader(args) => leader::run::<P>(args, way).await?,
         Command::Cart(args) => cart::run::<P>(args, way).await?,
         Command::CheckConfig(args) => serve::check(&args, way)?,
-        Command::Store(args) => return store::run(args),
+        Command::Store(args) => return store::run::<P>(args).await,
         Command::Certs(args) => certs::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

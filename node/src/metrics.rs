@@ -19,6 +19,9 @@ const GAUGES: &[&str] = &[
     "calls_open",
     "streams_open",
     "callers_waiting",
+    "leading",
+    "voters_quorum",
+    "voters_connected",
 ];
 
 /// Serves the metrics of some nodes at `address` until the runtime ends.

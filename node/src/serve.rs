@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use trefoil_core::election::{ElectionConfig, Evidence, Memory, RedhacVotes};
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
 use trefoil_runtime::{Handle, Node, NodeOptions, Platform, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
 use crate::cli::{CheckConfig, Serve, Way};
-use crate::config::{Config, File, Partition};
+use crate::config::{self, Config, File, Partition};
 use crate::reach::Reach;
+use crate::store::Kept;
 use crate::{metrics, say, signals, store};
 
 /// Runs a node until it is interrupted, or asked to leave.
@@ -25,7 +27,8 @@ pub async fn run<P: Platform>(args: &Serve, way: &Way) -> Result<()> {
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
     let mut options = options(&config, &reach);
     options.incarnation = store.begin_incarnation(&config.host)?;
-    let node = Node::<P>::spawn(options, Carts, store.session(&config.host)).await?;
+    let (kept, fate) = Kept::open(&store, &config)?;
+    let node = Node::<P>::spawn(options, Carts, kept).await?;
     if let Some(address) = config.metrics {
         metrics::serve::<P>(address, vec![node.handle().clone()])?;
     }
@@ -39,14 +42,14 @@ pub async fn run<P: Platform>(args: &Serve, way: &Way) -> Result<()> {
     tokio::select! {
         heard = interrupted() => heard?,
         () = asked.left() => say("left, as it was asked to"),
-        why = store::stopped::<P>(&store) => {
+        why = store::stopped::<P>(&store, fate.as_ref()) => {
             node.kill().await;
             return Err(why.into());
         }
         why = strangers(node.handle(), &config.join) => {
             node.shutdown().await;
             anyhow::bail!("{why}; nodes that keep journals of their own, each in its process, cannot \
-                form one cluster: `trefoil up` runs several over one store");
+                form one cluster: `trefoil store` serves one to all of a machine, `trefoil serve --store` uses it");
         }
     }
     say("leaving: calls in flight end, actors are put to rest, the others are told");
@@ -81,8 +84,11 @@ pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
         host: None,
         listen: None,
         join: Vec::new(),
+        voters: Vec::new(),
+        init: false,
         cluster: None,
         data: None,
+        store: None,
         accept_both: false,
         metrics: None,
     };
@@ -94,7 +100,11 @@ pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
     say(&format!("listen   {}", config.listen));
     say(&format!("cluster  {}", config.cluster));
     say(&format!("join     {}", config.join.join(", ")));
+    say(&format!("voters   {}", config.voters.join(", ")));
     say(&format!("data     {}", config.data.display()));
+    if let Some(socket) = &config.store {
+        say(&format!("store    {}", socket.display()));
+    }
     say(&format!("way      {}", reach.told()));
     say(&format!("hold     {:?}", options.membership.hold));
     say(&format!(
@@ -129,9 +139,38 @@ fn options(config: &Config, reach: &Reach) -> NodeOptions {
     let mut options = NodeOptions::new(config.host.clone(), config.cluster.clone());
     options.listen = Some(config.listen.clone());
     options.join = config.join.clone();
+    options.election = election(config);
     reach.node(&mut options);
     apply(&config.file, &mut options);
     options
+}
+
+/// The election a configuration amounts to, if it has one.
+fn election(config: &Config) -> Option<ElectionConfig> {
+    if config.voters.is_empty() {
+        return None;
+    }
+    // The seat is filled in where the node is made.
+    let mut election = ElectionConfig::lan(0, &config.voters);
+    election.memory = Memory::Kept {
+        first: config.first,
+    };
+    let file = &config.file.election;
+    if let Some(promise) = file.promise_ms {
+        election.promise = Duration::from_millis(promise);
+    }
+    if let Some(epoch) = file.epoch {
+        election.epoch = epoch;
+    }
+    if file.count_redhac_two_may_lead {
+        election.redhac_votes = RedhacVotes::CountedTwoMayLead;
+    }
+    election.evidence = match file.evidence {
+        None | Some(config::Evidence::None) => Evidence::None,
+        Some(config::Evidence::Refused) => Evidence::Refused,
+        Some(config::Evidence::RefusedAnywhere) => Evidence::RefusedAnywhere,
+    };
+    Some(election)
 }
 
 fn apply(file: &File, options: &mut NodeOptions) {
@@ -141,8 +180,9 @@ fn apply(file: &File, options: &mut NodeOptions) {
     }
     if let Some(partition) = file.membership.partition {
         membership.partition = match partition {
-            Partition::KeepMajority => PartitionPolicy::KeepMajority,
-            Partition::KeepBoth => PartitionPolicy::KeepBoth,
+            Partition::Majority => PartitionPolicy::KeepMajority,
+            Partition::Both => PartitionPolicy::KeepBoth,
+            Partition::Quorum => PartitionPolicy::KeepQuorum,
         };
     }
     if let Some(idle) = file.actors.idle_s {

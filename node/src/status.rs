@@ -12,7 +12,7 @@ use trefoil_runtime::{CallOptions, Client, Platform, task};
 
 use crate::cart::{client, explain};
 use crate::cli::{At, StatusArgs, Way};
-use crate::say;
+use crate::{leader, say};
 
 /// Asks, shows, and asks again if told to.
 ///
@@ -50,7 +50,11 @@ async fn show<P: Platform>(client: &Client<P>, args: &StatusArgs) -> Result<()> 
     Ok(())
 }
 
-async fn ask<P: Platform>(client: &Client<P>, at: &At) -> Result<Bytes> {
+/// A node's answer, encoded.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn ask<P: Platform>(client: &Client<P>, at: &At) -> Result<Bytes> {
     let options = CallOptions {
         timeout: Duration::from_secs(at.timeout),
         ..CallOptions::default()
@@ -93,6 +97,12 @@ fn text(status: &StatusReply<'_>) -> String {
             member.host, member.state, member.ids, member.slots
         ));
     }
+    for missed in status.unreachable.iter().flatten() {
+        lines.push(format!("{:<24} not reached: {}", missed.host, missed.why));
+    }
+    if let Some(election) = &status.election {
+        lines.push(leader::text(election, status.host));
+    }
     lines.join("\n")
 }
 
@@ -113,6 +123,12 @@ fn json(status: &StatusReply<'_>) -> Result<String> {
             })
         })
         .collect();
+    let unreachable: Vec<_> = status
+        .unreachable
+        .iter()
+        .flatten()
+        .map(|missed| serde_json::json!({ "host": missed.host, "why": missed.why }))
+        .collect();
     let counters: serde_json::Map<String, serde_json::Value> = status
         .counters
         .iter()
@@ -126,11 +142,13 @@ fn json(status: &StatusReply<'_>) -> Result<String> {
         "incarnation": status.incarnation,
         "uptime_ms": status.uptime_ms,
         "view_version": status.view_version,
+        "unreachable": unreachable,
         "placement_fingerprint": format!("{:016x}", status.placement_fingerprint),
         "active_ids": status.active_ids,
         "known_ids": status.known_ids,
         "in_flight": status.in_flight,
         "members": members,
+        "election": status.election.as_ref().map(leader::json),
         "counters": counters,
         "version": status.version,
     }))?)

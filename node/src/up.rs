@@ -1,15 +1,20 @@
 //! `trefoil up`: a lasting local cluster in one process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use trefoil_core::election::{ElectionConfig, Memory};
 use trefoil_runtime::{Handle, Node, NodeOptions, Platform, Security, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
 use crate::cli::{Up, Way};
-use crate::reach::{Reach, certificates};
+use crate::reach::{DAY, Reach, certificates};
 use crate::{certs, metrics, say, serve, store};
+
+/// How many of the nodes vote, the others follow: more only cost more.
+const VOTERS: usize = 5;
 
 /// Runs the cluster until it is interrupted.
 ///
@@ -40,6 +45,7 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
         certs::of_this_machine(&dir)?;
         reach.security = Security::Tls(certificates(&dir)?);
         hint = format!(" --certs {}", dir.display());
+        keep_made::<P>(dir);
     }
     if let Some(file) = &way.token_file {
         hint = format!("{hint} --token-file {}", file.display());
@@ -48,10 +54,16 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
         hint = format!(" --transport {}{hint}", transport.as_str());
     }
     reach.keep_fresh::<P>()?;
+    let voters = &hosts[..hosts.len().min(VOTERS)];
     let mut nodes = Vec::new();
     for host in &hosts {
         let mut options = NodeOptions::new(host.clone(), args.cluster.clone());
         options.join = hosts.clone();
+        options.election = Some(ElectionConfig {
+            // All voters keep their votes in the one store that was opened here, or was made.
+            memory: Memory::Kept { first: true },
+            ..ElectionConfig::lan(0, voters)
+        });
         reach.node(&mut options);
         options.incarnation = store.begin_incarnation(host)?;
         nodes.push(Node::<P>::spawn(options, Carts, store.session(host)).await?);
@@ -67,12 +79,12 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
         hosts.join(", ")
     ));
     say(&format!(
-        "try: trefoil status --at {0}{hint}   trefoil cart add 7 apple 2 --at {0}{hint}",
+        "try: trefoil status --at {0}{hint}   trefoil leader show --at {0}{hint}   trefoil cart add 7 apple 2 --at {0}{hint}",
         hosts[0]
     ));
     tokio::select! {
         heard = serve::interrupted() => heard?,
-        why = store::stopped::<P>(&store) => {
+        why = store::stopped::<P>(&store, None) => {
             for node in nodes {
                 node.kill().await;
             }
@@ -81,6 +93,20 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
     }
     say("leaving: calls in flight end, actors are put to rest");
     serve::shut_down(nodes).await
+}
+
+/// Makes the certificates of this machine anew before they expire, as long as the program runs. They are
+/// read again as all are.
+fn keep_made<P: Platform>(dir: PathBuf) {
+    P::here().spawn(async move {
+        loop {
+            task::sleep::<P>(DAY).await;
+            let dir = dir.clone();
+            if let Err(error) = P::unblock(move || certs::of_this_machine(&dir)).await {
+                tracing::error!("certificates cannot be made anew: {error:#}");
+            }
+        }
+    });
 }
 
 /// Waits until every node counts every other as alive and may own ids.

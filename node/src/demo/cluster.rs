@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::{TcpListener, UdpSocket};
+use trefoil_core::election::{ElectionConfig, Memory};
 use trefoil_core::ring::membership::PartitionPolicy;
 use trefoil_runtime::{Client, ClientOptions, Handle, Node, NodeOptions, Platform};
 use trefoil_store::{Plant as StorePlant, Store, StoreOptions};
@@ -72,6 +73,11 @@ impl<P: Platform> Cluster<P> {
             options.join = self.hosts.clone();
             options.source = Some(proxy::source_of(index));
             options.incarnation = self.store.begin_incarnation(host)?;
+            // The votes of all are in the one store that was made here.
+            options.election = Some(ElectionConfig {
+                memory: Memory::Kept { first: true },
+                ..ElectionConfig::lan(0, &self.hosts)
+            });
             self.reach.node(&mut options);
             if self.plant == Some(Plant::NoFence) {
                 // The cut node goes on believing, so that two owners do write.

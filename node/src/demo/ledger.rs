@@ -33,12 +33,23 @@ pub struct Verdict {
     pub surplus: u64,
     /// Carts that could not be read.
     pub unreadable: u64,
+    /// What was amiss, the first few of it, in words.
+    pub amiss: Vec<String>,
 }
+
+/// So many differences are told in words.
+const AMISS_MAX: usize = 8;
 
 impl Verdict {
     /// Whether every acknowledged addition is there exactly once.
     pub const fn holds(&self) -> bool {
         self.lost == 0 && self.surplus == 0 && self.unreadable == 0 && self.acknowledged > 0
+    }
+
+    fn note(&mut self, amiss: impl FnOnce() -> String) {
+        if self.amiss.len() < AMISS_MAX {
+            self.amiss.push(amiss());
+        }
     }
 }
 
@@ -87,6 +98,9 @@ impl Ledger {
         let Some(items) = items else {
             // A cart that holds nothing acknowledged may never have come to be.
             verdict.unreadable += u64::from(sure);
+            if sure {
+                verdict.note(|| format!("cart {cart} could not be read"));
+            }
             return;
         };
         for (sku, entry) in entries {
@@ -94,8 +108,14 @@ impl Ledger {
             verdict.acknowledged += u64::from(entry.acknowledged);
             verdict.uncertain += u64::from(entry.uncertain);
             verdict.lost += u64::from(entry.acknowledged.saturating_sub(found));
-            verdict.surplus +=
-                u64::from(found.saturating_sub(entry.acknowledged + entry.uncertain));
+            let most = entry.acknowledged + entry.uncertain;
+            verdict.surplus += u64::from(found.saturating_sub(most));
+            if found < entry.acknowledged || found > most {
+                let least = entry.acknowledged;
+                verdict.note(|| {
+                    format!("cart {cart} has {found} of {sku}, must have {least} to {most}")
+                });
+            }
         }
         let strangers = items.iter().filter(|(sku, _)| !entries.contains_key(*sku));
         verdict.surplus += strangers
@@ -134,6 +154,10 @@ mod tests {
     #[test]
     fn each_kind_of_harm_is_seen() {
         assert_eq!(verdict(Some(&[("a", 1)])).lost, 1);
+        assert_eq!(
+            verdict(Some(&[("a", 1)])).amiss,
+            ["cart 7 has 1 of a, must have 2 to 3"]
+        );
         assert_eq!(verdict(Some(&[])).lost, 2);
         assert_eq!(verdict(Some(&[("a", 4)])).surplus, 1);
         assert_eq!(verdict(Some(&[("a", 2), ("b", 5)])).surplus, 5);

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod datagrams;
+mod leadership;
 mod ledger;
 mod load;
 mod proxy;
@@ -36,6 +37,9 @@ use crate::{say, serve};
 
 /// Most seconds until every id of the cut node is answered elsewhere, and until views are equal.
 const HEAL_S: f64 = 15.0;
+
+/// Most seconds from the cut of a leader until another leads: three promises, on a machine under load.
+const LEADER_S: f64 = 3.0;
 
 /// Runs the demo; the exit code is 0 only if its own checks hold.
 ///
@@ -100,6 +104,7 @@ struct Seen {
     heal_ids_s: Option<f64>,
     heal_views_s: Option<f64>,
     rejoin_s: Option<f64>,
+    leader: leadership::Succession,
 }
 
 async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report> {
@@ -180,6 +185,7 @@ async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report
         heal_ids_s: seen.heal_ids_s,
         heal_views_s: seen.heal_views_s,
         rejoin_s: seen.rejoin_s,
+        leader: seen.leader,
         survivors,
         restarted,
         checks,
@@ -226,9 +232,14 @@ async fn observe<P: Platform>(
         .filter(|(_, host)| **host == cluster.hosts[cut])
         .map(|(id, _)| *id)
         .collect();
+    // It is the leader that is cut off.
+    leadership::make_leader::<P>(&handles, cut).await?;
     course.phase.store(1, Ordering::Relaxed);
     cluster.network.cut(cut);
     let cut_at = Instant::now();
+    let leader =
+        leadership::succession::<P>(handles[cut].clone(), survivors.clone(), cut_at, quarter * 2);
+    let leader = task::spawn::<P, _>(leader);
     let views = watch::equal_views::<P>(survivors.clone(), survivors.len(), cut_at);
     // As long as the cut lasts: afterwards they are to be equal in another way.
     let views = task::spawn::<P, _>(task::timeout::<P, _>(quarter * 2, views));
@@ -266,6 +277,9 @@ async fn observe<P: Platform>(
         heal_ids_s,
         heal_views_s: views.await.flatten(),
         rejoin_s,
+        leader: leader
+            .await
+            .context("the look-out for leaders panicked")??,
     })
 }
 
@@ -346,9 +360,13 @@ fn checks(seen: &Seen, phases: &[Phase], survivors: &Verdict, restarted: &Verdic
             &format!("every acknowledged addition is in its cart exactly once, {when}"),
             verdict.holds(),
             format!(
-                "{} of {}",
+                "{} of {}{}",
                 verdict.acknowledged - verdict.lost,
-                verdict.acknowledged
+                verdict.acknowledged,
+                verdict
+                    .amiss
+                    .iter()
+                    .fold(String::new(), |all, amiss| all + "; " + amiss)
             ),
         );
     }
@@ -369,6 +387,18 @@ fn checks(seen: &Seen, phases: &[Phase], survivors: &Verdict, restarted: &Verdic
         );
         check(what, value.is_some_and(|s| s <= HEAL_S), found);
     }
+    let leader = &seen.leader;
+    check(
+        "another node led soon after the leader was cut off, and not before its lease had ended",
+        leader.is_one_after_the_other() && leader.began_s.is_some_and(|s| s <= LEADER_S),
+        leader.began_s.map_or_else(
+            || "never".to_owned(),
+            |began| {
+                let ended = leader.ended_s;
+                format!("ended after {ended:.3} s, led after {began:.3} s, at most {LEADER_S} s")
+            },
+        ),
+    );
     let (moved, ideal) = seen.moved;
     check(
         "no id moved that need not",

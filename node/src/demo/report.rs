@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::leadership::Succession;
 use super::ledger::Verdict;
 
 /// A change of what a node sees.
@@ -84,6 +85,8 @@ pub struct Report {
     pub heal_views_s: Option<f64>,
     /// Seconds from the end of the cut to equal views of all.
     pub rejoin_s: Option<f64>,
+    /// Who led when the leader was cut off.
+    pub leader: Succession,
     /// The ledger against the carts, read from the survivors.
     pub survivors: Verdict,
     /// The same after all nodes were restarted.
@@ -184,6 +187,18 @@ impl fmt::Display for Report {
             f,
             "  all nodes had equal views, once healed, after      {}",
             seconds(self.rejoin_s)
+        )?;
+        let leader = &self.leader;
+        writeln!(
+            f,
+            "\nLeader\n  {} led, was cut off, and led no more after         {:.2} s",
+            leader.from, leader.ended_s
+        )?;
+        writeln!(
+            f,
+            "  {} led after                             {}",
+            leader.to.as_deref().unwrap_or("nobody"),
+            seconds(leader.began_s)
         )?;
         writeln!(f, "\nLedger of the callers against the carts")?;
         for (when, v) in [
