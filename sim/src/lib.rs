@@ -7,6 +7,7 @@
 
 pub mod dice;
 pub mod disk;
+pub mod election;
 pub mod moment;
 pub mod net;
 pub mod queue;

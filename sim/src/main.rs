@@ -5,6 +5,15 @@
 //! trefoil-sim ring --seed 17 --trace        one seed again, with everything that happened
 //! trefoil-sim ring --plant no-fence         a batch with a bug; exit code 1 when the bug is seen, as
 //!                                           of any failing batch, and 0 when it is not
+//! trefoil-sim election --model              every schedule of small elections; exit code 0 only if what
+//!                                           must hold does, and what must be found is
+//! trefoil-sim election --seeds 100000 --voters 3
+//!                                           a batch of elections; exit code 0 only if it is clean
+//! trefoil-sim election --changing           the same while voters come and go, one in each epoch
+//! trefoil-sim election --hostile            the same beside one that says anything to anybody
+//! trefoil-sim election --seed 17 --trace    one seed again, with everything that happened
+//! trefoil-sim election --plant all          every bug in turn; exit code 0 only if all are seen
+//! trefoil-sim election --figures            times to the next leader; exit code 0 only if targets are met
 //! ```
 #![forbid(unsafe_code)]
 
@@ -13,6 +22,8 @@ mod report;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use trefoil_sim::election::model::{check, configs};
+use trefoil_sim::election::random::{self, plants};
 use trefoil_sim::ring::run::Options;
 use trefoil_sim::ring::{batch, convergence, plant};
 use trefoil_sim::trace::Trace;
@@ -29,6 +40,8 @@ struct Cli {
 enum Knot {
     /// Membership, ownership and actors.
     Ring(RingArgs),
+    /// One leader, and tokens that only grow.
+    Election(ElectionArgs),
     /// How fast the membership alone settles.
     Convergence {
         /// Hosts.
@@ -65,9 +78,63 @@ struct RingArgs {
     threads: Option<usize>,
 }
 
+#[derive(Debug, Args)]
+struct ElectionArgs {
+    /// Seeds to run.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
+    first: u64,
+    /// Run this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With `--seed`: print what happens.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Plant a bug. A name that is none prints the list.
+    #[arg(long)]
+    plant: Option<String>,
+    /// Voters; drawn for each seed if absent.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=9))]
+    voters: Option<u8>,
+    /// Voters come and go, one in each epoch.
+    #[arg(long)]
+    changing: bool,
+    /// Beside one, a voter or not, that says anything to anybody.
+    #[arg(long, conflicts_with = "changing")]
+    hostile: bool,
+    /// Explore every schedule of small worlds.
+    #[arg(long)]
+    model: bool,
+    /// With `--model`: only this configuration.
+    #[arg(long, requires = "model")]
+    config: Option<String>,
+    /// With `--model`: the heavy configurations, too.
+    #[arg(long, requires = "model")]
+    heavy: bool,
+    /// With `--model`: states of one world after which it is given up.
+    #[arg(long, requires = "model", default_value_t = 100_000_000)]
+    states: u64,
+    /// Measure how long it takes to the next leader.
+    #[arg(long, conflicts_with_all = ["model", "seed", "plant"])]
+    figures: bool,
+    /// With `--figures`: runs of each.
+    #[arg(long, requires = "figures", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Threads; as many as there are processors if absent.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
 fn main() -> ExitCode {
     match Cli::parse().knot {
         Knot::Ring(args) => ring(&args),
+        Knot::Election(args) if args.model => model(&args),
+        Knot::Election(args) if args.figures => {
+            report::figures(&random::figures::measure(args.runs), args.runs)
+        }
+        Knot::Election(args) => election(&args),
         Knot::Convergence { nodes, runs } => {
             let nodes = nodes as usize;
             let figures: Vec<_> = (0..runs)
@@ -100,17 +167,67 @@ fn ring(args: &RingArgs) -> ExitCode {
         };
         return report::one(&batch::one(seed, &options, trace), &options);
     }
-    let threads = args
-        .threads
-        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-        .unwrap_or(1);
     let stopwatch = report::Stopwatch::start();
     let batch = batch::run(
         args.first,
         args.seeds,
         &options,
-        threads,
+        threads(args.threads),
         plant.map(|plant| plant.breaks),
     );
     report::batch(&batch, &options, &stopwatch)
+}
+
+fn election(args: &ElectionArgs) -> ExitCode {
+    let threads = threads(args.threads);
+    let plant = match args
+        .plant
+        .as_deref()
+        .map(|name| (name, plants::by_name(name)))
+    {
+        Some(("all", None)) => return report::elections_planted(threads),
+        Some((_, None)) => return report::no_such_election_plant(),
+        Some((_, plant)) => plant,
+        None => None,
+    };
+    let options = random::run::Options {
+        voters: args.voters.map(usize::from),
+        changing: args.changing,
+        hostile: args.hostile,
+        plant,
+        talks: args.trace.then_some(report::line as fn(&str)),
+    };
+    let stopwatch = report::Stopwatch::start();
+    let (first, seeds) = args.seed.map_or((args.first, args.seeds), |seed| (seed, 1));
+    let stop_at = plant.map(|plant| plant.breaks);
+    let batch = random::batch::run(first, seeds, &options, threads, stop_at);
+    report::elections(&batch, &options, &stopwatch)
+}
+
+fn model(args: &ElectionArgs) -> ExitCode {
+    let mut configs = configs::all();
+    match &args.config {
+        Some(name) => configs.retain(|config| config.name == name),
+        None => configs.retain(|config| args.heavy || !config.heavy),
+    }
+    if configs.is_empty() {
+        return report::no_such_config();
+    }
+    let stopwatch = report::Stopwatch::start();
+    let mut fine = report::Model::default();
+    check::run(
+        &configs,
+        threads(args.threads),
+        args.states,
+        |config, found| {
+            fine.config(config, found);
+        },
+    );
+    fine.end(&stopwatch)
+}
+
+fn threads(asked: Option<usize>) -> usize {
+    asked
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trefoil_core::storage::{Completion, OwnerId, record_head};
+use trefoil_core::storage::{Completion, NamedValue, OwnerId, push_value, record_head};
 
 use super::op::{OwnedOp, Verb};
 use crate::net::Process;
@@ -140,6 +140,7 @@ impl Store {
                 let (revision, value) = self.catalog.get(&name).cloned().unwrap_or_default();
                 Completion::Value { revision, value }
             }
+            Verb::Scan { bytes_max } => Completion::Values(self.scan(&name, &payload, bytes_max)),
             Verb::Cas { fence, revision } => self.cas(name, fence, revision, payload),
             Verb::Fence { term, owner } => {
                 let log = self.logs.entry(name).or_default();
@@ -203,6 +204,25 @@ impl Store {
                 Completion::Value { revision, value }
             }
         }
+    }
+
+    fn scan(&self, prefix: &[u8], after: &[u8], bytes_max: u32) -> Vec<u8> {
+        let mut run = Vec::new();
+        let wanted = self
+            .catalog
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix) && key.as_slice() > after);
+        for (key, (revision, value)) in wanted {
+            let named = NamedValue {
+                key,
+                revision: *revision,
+                value,
+            };
+            if push_value(&mut run, named, bytes_max).is_err() {
+                break;
+            }
+        }
+        run
     }
 
     fn cas(

@@ -9,7 +9,7 @@ pub struct OwnedOp {
     pub verb: Verb,
     /// The log or key it is done to.
     pub name: Vec<u8>,
-    /// The record or value.
+    /// The record or value; of a scan the name that it goes on after.
     pub payload: Vec<u8>,
 }
 
@@ -18,6 +18,9 @@ pub struct OwnedOp {
 #[expect(missing_docs, reason = "the names and fields are those of `Op`")]
 pub enum Verb {
     Load,
+    Scan {
+        bytes_max: u32,
+    },
     Cas {
         fence: u64,
         revision: u64,
@@ -66,6 +69,11 @@ impl OwnedOp {
     pub fn new(op: Op<'_>) -> Self {
         let (verb, name, payload): (Verb, &[u8], &[u8]) = match op {
             Op::Load { key } => (Verb::Load, key, &[]),
+            Op::Scan {
+                prefix,
+                after,
+                bytes_max,
+            } => (Verb::Scan { bytes_max }, prefix, after),
             Op::Cas {
                 key,
                 fence,
@@ -123,7 +131,7 @@ impl OwnedOp {
     #[must_use]
     pub const fn space(&self) -> Space {
         match self.verb {
-            Verb::Load | Verb::Cas { .. } => Space::Catalog,
+            Verb::Load | Verb::Scan { .. } | Verb::Cas { .. } => Space::Catalog,
             Verb::Fence { .. }
             | Verb::Tail
             | Verb::Append { .. }

@@ -26,12 +26,13 @@ pub const MINIMA: &[(&str, u64)] = &[
     ("connections lost", 1_000),
     ("unknown outcomes", 80),
     ("operations after death", 20),
-    ("operations lost at death", 8),
+    ("operations lost at death", 4),
     ("fenced", 50),
     ("claim conflicts", 100),
     ("forwards", 30_000),
     ("retries joined or deduplicated", 80),
     ("acknowledged", 30_000),
+    ("proofs", 2_000),
     ("snapshots", 2_000),
     ("frozen runs", 20),
 ];
@@ -88,6 +89,7 @@ pub fn of_ring(ring: &Ring) -> Coverage {
         ("forwards", actors.forwarded),
         ("fenced", actors.fenced),
         ("evicted", actors.evicted),
+        ("proofs", actors.proofs),
         ("snapshots", actors.snapshots),
         (
             "retries joined or deduplicated",

@@ -277,10 +277,10 @@ impl Run {
         self.world.start(node);
         self.removals.forget(node);
         let now = self.world.now();
-        let unix_seconds = WALL_SECONDS + now.as_nanos() as i64 / 1_000_000_000;
+        let unix_millis = WALL_SECONDS * 1_000 + now.as_nanos() as i64 / 1_000_000;
         let wall = WallClock {
             at: self.world.clock(node),
-            unix_seconds,
+            unix_millis,
         };
         self.world.command(node, Duration::ZERO, Ask::Wall(wall));
         if node + 1 == self.nodes() {

@@ -326,7 +326,6 @@ impl Subject for RingSubject {
                 self.answers.push(Answer { call, result });
             }
             RingEvent::Actors(event) => self.run_job(process.node, event, follow),
-            RingEvent::LeaveAsked => {}
             RingEvent::Left => self.left.push(process.node),
         }
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod elections;
+mod model;
 mod plants;
 mod rings;
 mod toy;
