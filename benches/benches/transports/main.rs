@@ -1,7 +1,8 @@
 //! Our transports as the core drives them, against bare loops over the same sockets in the same
 //! process: both ends of everything are threads of it, each a runtime of its own.
 //!
-//! `-- --only NAME` measures one part, and with `--load NAME` one load of it; `-- --test` runs everything once and small.
+//! `-- --only NAME` measures one part, and with `--load NAME` one load of it; `--at-once` starts
+//! the many nodes of `idle` in one moment; `-- --test` runs everything once and small.
 
 #![allow(missing_docs)]
 
