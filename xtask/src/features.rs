@@ -26,7 +26,7 @@ const SUBJECTS: &[Subject] = &[
     },
     Subject {
         package: "trefoil-core",
-        full: &["ring"],
+        full: &["ring", "election", "channels"],
         single: &[],
         refused: |_| None,
     },

@@ -16,10 +16,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-core", &["trefoil-proto"]),
     ("trefoil-store", &["trefoil-core"]),
     ("trefoil-tls", &[]),
-    ("trefoil-transport-quic", &["trefoil-core", "trefoil-tls"]),
+    ("trefoil-transport", &["trefoil-core"]),
+    (
+        "trefoil-transport-quic",
+        &["trefoil-core", "trefoil-tls", "trefoil-transport"],
+    ),
     (
         "trefoil-transport-tonic",
-        &["trefoil-core", "trefoil-proto"],
+        &["trefoil-core", "trefoil-proto", "trefoil-transport"],
     ),
     (
         "trefoil-runtime",
@@ -55,6 +59,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-sim", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-benches", &["trefoil-core", "trefoil-proto"]),
     ("trefoil-proof", &["trefoil-core", "trefoil-proto"]),
+    (
+        "trefoil-interop-redhac",
+        &[
+            "trefoil-core",
+            "trefoil-proto",
+            "trefoil-runtime",
+            "trefoil-runtime-tokio",
+            "trefoil-store",
+            "trefoil-tls",
+            "trefoil-transport-tonic",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -42,6 +42,19 @@ pub(crate) const TARGETS: &[Target] = &[
         wire_crate: "crate",
     },
     Target {
+        name: "the channels of August 2024",
+        protos: "proto/proto/v2024_08",
+        modules: &[Module {
+            file: "streaming.proto",
+            package: "milvus.proto.streaming",
+            name: "streaming",
+        }],
+        views: "proto/src/generated/v2024_08",
+        owned: None,
+        descriptors: Some("proto/src/generated/v2024_08/descriptors"),
+        wire_crate: "crate",
+    },
+    Target {
         name: "cart",
         protos: "node/proto",
         modules: &[Module {
@@ -67,6 +80,11 @@ pub(crate) const PROTO: &[Module] = &[
         file: "cache.proto",
         package: "cache",
         name: "cache",
+    },
+    Module {
+        file: "channels.proto",
+        package: "trefoil.channels.v1",
+        name: "channels",
     },
     Module {
         file: "common.proto",
