@@ -174,8 +174,8 @@ impl Runtime<Ring> for Local {
         }
     }
 
-    fn lend(command: &Owned) -> RingCommand<'_> {
-        RingCommand::Actors(match command {
+    fn lend<T>(command: &Owned, take: impl FnOnce(RingCommand<'_>) -> T) -> T {
+        take(RingCommand::Actors(match command {
             Owned::Apply {
                 call,
                 request,
@@ -190,7 +190,7 @@ impl Runtime<Ring> for Local {
                 ticket: *ticket,
                 outcome: ran.outcome(),
             },
-        })
+        }))
     }
 
     fn refused(&mut self, command: Owned, why: RingRefused) {

@@ -27,8 +27,8 @@ pub trait Runtime<M: Machine>: Events<M> {
     /// The next command, `None` when the driver should stop, or `Pending` with the waker kept.
     fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Owned>>;
 
-    /// A command as the machine takes it.
-    fn lend(command: &Self::Owned) -> M::Command<'_>;
+    /// Gives `take` a command as the machine takes it: what it borrows may live as long as this call.
+    fn lend<T>(command: &Self::Owned, take: impl FnOnce(M::Command<'_>) -> T) -> T;
 
     /// Takes back a command that was carried out, so that its buffers may be used again.
     fn spent(&mut self, _command: Self::Owned) {}
@@ -126,8 +126,10 @@ where
         match runtime.poll_command(cx) {
             Poll::Ready(Some(command)) => {
                 took = true;
-                let lent = R::lend(&command);
-                match engine.command(runtime.now(), lent, transport, storage, runtime) {
+                let done = R::lend(&command, |lent| {
+                    engine.command(runtime.now(), lent, transport, storage, runtime)
+                });
+                match done {
                     Ok(()) => runtime.spent(command),
                     Err(why) => runtime.refused(command, why),
                 }

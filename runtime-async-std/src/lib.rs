@@ -76,6 +76,10 @@ pub use trefoil_runtime::*;
 pub type Node = trefoil_runtime::Node<AsyncStd>;
 /// A client of a cluster.
 pub type Client = trefoil_runtime::Client<AsyncStd>;
+/// Producers and consumers of a program.
+pub type ChannelClient = channels::ChannelClient<AsyncStd>;
+/// Asks the coordinator about channels.
+pub type ChannelOperator = channels::ChannelOperator<AsyncStd>;
 
 /// What carries streams in this build.
 #[cfg(all(feature = "tonic", feature = "quic"))]

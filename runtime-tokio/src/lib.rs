@@ -90,6 +90,10 @@ pub use trefoil_runtime::*;
 pub type Node = trefoil_runtime::Node<Tokio>;
 /// A client of a cluster.
 pub type Client = trefoil_runtime::Client<Tokio>;
+/// Producers and consumers of a program.
+pub type ChannelClient = channels::ChannelClient<Tokio>;
+/// Asks the coordinator about channels.
+pub type ChannelOperator = channels::ChannelOperator<Tokio>;
 
 /// What carries streams in this build.
 #[cfg(all(feature = "tonic", feature = "quic"))]

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use trefoil_core::channels::client::ClientConfig as ChannelClientConfig;
 use trefoil_core::driver::{Driver, Runtime};
 use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::id::MethodId;
@@ -34,6 +35,9 @@ use crate::start::StartError;
 pub struct ClientOptions {
     /// Whom to call, how long to try, how much to remember.
     pub calls: ClientConfig,
+    /// How channels are found, written to and read from, by a
+    /// [`ChannelClient`](crate::channels::ChannelClient).
+    pub channels: ChannelClientConfig,
     /// Bounds.
     pub limits: Limits,
     /// By what it calls; by gRPC if the build has both and nothing is said.
@@ -63,6 +67,26 @@ impl ClientOptions {
                 ..ClientConfig::default()
             },
             ..Self::default()
+        }
+    }
+
+    /// An engine that belongs to no cluster.
+    pub(crate) fn engine(&self, seed: u64) -> EngineConfig {
+        EngineConfig {
+            node: "client".into(),
+            boot: seed,
+            incarnation: 0,
+            cluster: String::new(),
+            placement: 0,
+            store: 0,
+            electorate: 0,
+            features: 0,
+            anonymous: true,
+            token: self.token.clone(),
+            certified: false,
+            limits: self.limits.clone(),
+            links: LinkConfig::default(),
+            seed,
         }
     }
 }
@@ -121,22 +145,7 @@ impl<P: Platform> Client<P> {
     pub fn start(mut options: ClientOptions) -> Result<Self, StartError> {
         let seed = clock::entropy()?;
         options.calls.seed = seed;
-        let config = EngineConfig {
-            node: "client".into(),
-            boot: seed,
-            incarnation: 0,
-            cluster: String::new(),
-            placement: 0,
-            store: 0,
-            electorate: 0,
-            features: 0,
-            anonymous: true,
-            token: options.token.clone(),
-            certified: false,
-            limits: options.limits.clone(),
-            links: LinkConfig::default(),
-            seed,
-        };
+        let config = options.engine(seed);
         let (asks, commands) = mpsc::channel(1_024);
         options.limits.check()?;
         let platform = P::here();
@@ -288,6 +297,51 @@ enum Owned {
     },
 }
 
+impl Owned {
+    /// The command as the machine takes it.
+    fn lend(&self) -> ClientCommand<'_> {
+        match *self {
+            Owned::Apply {
+                call,
+                id,
+                ref request,
+                request_id,
+                deadline,
+            } => ClientCommand::Apply {
+                call,
+                id,
+                request,
+                request_id,
+                deadline,
+            },
+            Owned::Get {
+                call,
+                id,
+                ref request,
+                deadline,
+            } => ClientCommand::Get {
+                call,
+                id,
+                request,
+                deadline,
+            },
+            Owned::Call {
+                call,
+                method,
+                ref host,
+                ref request,
+                deadline,
+            } => ClientCommand::Call {
+                call,
+                method,
+                host: host.as_deref(),
+                request,
+                deadline,
+            },
+        }
+    }
+}
+
 impl<P: Platform> Events<Machine> for ClientRuntime<P> {
     fn event(&mut self, event: ClientEvent<'_>) {
         let ClientEvent::Answer { call, result, .. } = event;
@@ -355,46 +409,8 @@ impl<P: Platform> Runtime<Machine> for ClientRuntime<P> {
         }))
     }
 
-    fn lend(command: &Owned) -> ClientCommand<'_> {
-        match *command {
-            Owned::Apply {
-                call,
-                id,
-                ref request,
-                request_id,
-                deadline,
-            } => ClientCommand::Apply {
-                call,
-                id,
-                request,
-                request_id,
-                deadline,
-            },
-            Owned::Get {
-                call,
-                id,
-                ref request,
-                deadline,
-            } => ClientCommand::Get {
-                call,
-                id,
-                request,
-                deadline,
-            },
-            Owned::Call {
-                call,
-                method,
-                ref host,
-                ref request,
-                deadline,
-            } => ClientCommand::Call {
-                call,
-                method,
-                host: host.as_deref(),
-                request,
-                deadline,
-            },
-        }
+    fn lend<T>(command: &Owned, take: impl FnOnce(ClientCommand<'_>) -> T) -> T {
+        take(command.lend())
     }
 
     fn refused(&mut self, command: Owned, Full: Full) {

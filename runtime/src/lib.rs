@@ -19,6 +19,7 @@
 //! | `TF-U06` | listening beyond this machine without certificates, and plaintext was not asked for |
 //! | `TF-U07` | QUIC without certificates |
 //! | `TF-U08` | a certificate that does not name the node |
+//! | `TF-U09` | a setting of a client of channels does not hold |
 //!
 //! Errors of calls begin with the codes of [`trefoil_core::codes`].
 
@@ -28,6 +29,7 @@ mod actors;
 mod alarm;
 mod calls;
 mod carrier;
+pub mod channels;
 mod client;
 pub mod clock;
 mod election;
@@ -62,8 +64,10 @@ pub use published::{Member, MemberState, Mismatch, View};
 pub use reply::{Applied, Got};
 pub use security::{Security, Tls};
 pub use start::StartError;
+pub use trefoil_core::channels::client::ClientConfig as ChannelClientConfig;
 pub use trefoil_core::election::token::Token as FencingToken;
 pub use trefoil_core::identity::Token;
+pub use trefoil_core::node::ChannelsConfig;
 #[cfg(feature = "tls")]
 pub use trefoil_tls as tls;
 #[cfg(feature = "quic")]

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use trefoil_core::channels::worker::GROWTH_BYTES_MAX;
 use trefoil_core::driver::Driver;
 use trefoil_core::election::config::dialled;
 use trefoil_core::election::{ElectionConfig, FollowerConfig, Seat};
@@ -17,7 +18,7 @@ use trefoil_core::engine::{Engine, EngineConfig};
 use trefoil_core::identity::Token;
 use trefoil_core::limits::Limits;
 use trefoil_core::link::LinkConfig;
-use trefoil_core::node::{Node as Machine, NodeConfig, PartConfig};
+use trefoil_core::node::{ChannelsConfig, Node as Machine, NodeConfig, PartConfig};
 use trefoil_core::ring::RingConfig;
 use trefoil_core::ring::actor::ActorKind;
 use trefoil_core::ring::actors::ActorsConfig;
@@ -68,6 +69,9 @@ pub struct NodeOptions {
     /// The election it takes part in, if any: it votes if its host is in the list, and follows otherwise. Its
     /// seat, the origin of the clock and randomness are filled in.
     pub election: Option<ElectionConfig>,
+    /// Its part in the log channels, if it has one; whoever leads the election coordinates them. Owner, cluster,
+    /// randomness and numbers are filled in.
+    pub channels: Option<ChannelsConfig>,
     /// Where ids belong; equal on all nodes.
     pub placement: PlacementConfig,
     /// Hosts that should own more than others; equal on all nodes.
@@ -112,6 +116,7 @@ impl NodeOptions {
             directory: DirectoryConfig::lan(),
             actors: ActorsConfig::default(),
             election: None,
+            channels: None,
             placement: PlacementConfig::default(),
             weights: Vec::new(),
             limits: Limits::default(),
@@ -194,8 +199,21 @@ impl NodeOptions {
         NodeConfig {
             ring: self.ring(boot, seed),
             election: self.election(seed),
-            channels: None,
+            channels: self.channels(boot, seed),
         }
+    }
+
+    /// What no frame could carry is refused where it is produced.
+    fn channels(&self, boot: u64, seed: u64) -> Option<ChannelsConfig> {
+        let mut channels = self.channels.clone()?;
+        channels.coordinator.seed = seed.rotate_left(8);
+        let worker = &mut channels.worker;
+        worker.owner = OwnerId(boot);
+        worker.cluster.clone_from(&self.cluster);
+        worker.seed = seed.rotate_left(24);
+        let fits = self.limits.frame_bytes_max.saturating_sub(GROWTH_BYTES_MAX);
+        worker.message_bytes_max = worker.message_bytes_max.min(fits);
+        Some(channels)
     }
 
     fn engine(&self, boot: u64, seed: u64, node: &NodeConfig, store: u64) -> EngineConfig {

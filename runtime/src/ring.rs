@@ -20,6 +20,7 @@ use trefoil_core::time::{Duration, Instant, WallClock};
 use crate::actors::Performer;
 use crate::alarm::Due;
 use crate::calls::Waiting;
+use crate::channels;
 use crate::clock;
 use crate::election::{self, Commander, OwnedCommand};
 use crate::error::CallError;
@@ -81,6 +82,44 @@ pub(crate) enum Owned {
         commander: Commander,
     },
     Leave,
+}
+
+impl Owned {
+    /// The command as the machine takes it.
+    fn lend(&self) -> NodeCommand<'_> {
+        NodeCommand::Ring(match *self {
+            Owned::Election { ref command, .. } => return NodeCommand::Election(command.lend()),
+            Owned::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
+            Owned::Apply {
+                call,
+                ref request,
+                request_id,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Apply {
+                call,
+                request,
+                request_id,
+                deadline,
+            }),
+            Owned::Get {
+                call,
+                ref request,
+                deadline,
+            } => RingCommand::Actors(ActorsCommand::Get {
+                call,
+                request,
+                deadline,
+            }),
+            Owned::Ran { ticket, ref ran } => RingCommand::Actors(ActorsCommand::Ran {
+                ticket,
+                outcome: ran.outcome(),
+            }),
+            Owned::Release { id } => RingCommand::Actors(ActorsCommand::Release { id }),
+            Owned::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
+            Owned::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),
+            Owned::Leave => RingCommand::Leave,
+        })
+    }
 }
 
 impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
@@ -288,8 +327,7 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Events<Node> for NodeRu
         match event {
             NodeEvent::Ring(event) => self.of_ring(event),
             NodeEvent::Election(event) => self.of_election(event),
-            // No node of a runtime has a part in channels yet.
-            NodeEvent::Channels(_) => {}
+            NodeEvent::Channels(event) => channels::tell(&event),
             NodeEvent::LeaveAsked => tracing::info!("asked to leave"),
         }
     }
@@ -374,39 +412,8 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Node> for NodeR
         }
     }
 
-    fn lend(command: &Owned) -> NodeCommand<'_> {
-        NodeCommand::Ring(match *command {
-            Owned::Election { ref command, .. } => return NodeCommand::Election(command.lend()),
-            Owned::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
-            Owned::Apply {
-                call,
-                ref request,
-                request_id,
-                deadline,
-            } => RingCommand::Actors(ActorsCommand::Apply {
-                call,
-                request,
-                request_id,
-                deadline,
-            }),
-            Owned::Get {
-                call,
-                ref request,
-                deadline,
-            } => RingCommand::Actors(ActorsCommand::Get {
-                call,
-                request,
-                deadline,
-            }),
-            Owned::Ran { ticket, ref ran } => RingCommand::Actors(ActorsCommand::Ran {
-                ticket,
-                outcome: ran.outcome(),
-            }),
-            Owned::Release { id } => RingCommand::Actors(ActorsCommand::Release { id }),
-            Owned::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
-            Owned::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),
-            Owned::Leave => RingCommand::Leave,
-        })
+    fn lend<T>(command: &Owned, take: impl FnOnce(NodeCommand<'_>) -> T) -> T {
+        take(command.lend())
     }
 
     fn spent(&mut self, command: Owned) {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use trefoil_core::channels::client::ClientConfigError;
 use trefoil_core::limits::LimitsError;
 use trefoil_core::node::NodeConfigError;
 
@@ -44,6 +45,9 @@ pub enum StartError {
         "TF-U08: the certificate does not name the host of {0}: every peer would refuse it; have it issued for that name"
     )]
     NotNamed(String),
+    /// A setting of a client of channels does not hold.
+    #[error("TF-U09: {0}")]
+    Channels(#[from] ClientConfigError),
     /// A setting of gRPC does not hold.
     #[cfg(feature = "tonic")]
     #[error(transparent)]

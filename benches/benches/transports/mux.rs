@@ -297,8 +297,8 @@ where
         }
     }
 
-    fn lend(command: &Load) -> Load {
-        *command
+    fn lend<T>(command: &Load, take: impl FnOnce(Load) -> T) -> T {
+        take(*command)
     }
 
     fn refused(&mut self, load: Load, (): ()) {

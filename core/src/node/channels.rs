@@ -22,7 +22,7 @@ use crate::machine::{Events, Io, Machine};
 use crate::method::streaming;
 use crate::ring::RingEvent;
 use crate::ring::membership::MembershipEvent;
-use crate::storage::Done;
+use crate::storage::{Done, OwnerId};
 use crate::stream::StreamIn;
 use crate::time::{Instant, WallClock, earliest};
 
@@ -35,6 +35,17 @@ pub struct ChannelsConfig {
     pub worker: WorkerConfig,
     /// Its share of the channels, as this node sees it: a node of weight 2 has twice as many as one of weight 1.
     pub weight: u32,
+}
+
+impl Default for ChannelsConfig {
+    /// As many channels as any other node; what is filled in later is not of use before.
+    fn default() -> Self {
+        Self {
+            coordinator: CoordinatorConfig::default(),
+            worker: WorkerConfig::new(1, OwnerId(0)),
+            weight: 1,
+        }
+    }
 }
 
 /// A rule of [`ChannelsConfig`] that does not hold.
@@ -198,6 +209,41 @@ impl Channels {
     #[must_use]
     pub const fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    /// Name and value of every counter and gauge, in a fixed order. Linear in the channels this node has.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let (worker, coordinator) = (self.worker.counters(), self.coordinator.counters());
+        let open = |channel: &worker::ChannelView<'_>| {
+            matches!(
+                channel.state,
+                worker::ChannelState::Open | worker::ChannelState::Recovering
+            )
+        };
+        let (assigned, known) = self.coordinator.assigned();
+        [
+            (
+                "channels_open",
+                self.worker.channels().filter(open).count() as u64,
+            ),
+            ("channels_known", u64::from(known)),
+            ("channels_assigned", u64::from(assigned)),
+            ("channels_opened", worker.opened),
+            ("channels_fenced", worker.fenced),
+            ("channels_forced", worker.forced),
+            ("channel_recoveries", worker.recoveries),
+            ("records_appended", worker.appended),
+            ("records_duplicate", worker.duplicates),
+            ("records_refused", worker.refused),
+            ("records_delivered", worker.delivered),
+            ("channel_assigns", coordinator.assigns),
+            ("channel_removes", coordinator.removes),
+            ("channel_moves", coordinator.moves),
+            ("channel_reports", coordinator.reports),
+            ("channel_pushes", coordinator.pushes),
+            ("catalog_writes", coordinator.writes),
+        ]
+        .into_iter()
     }
 
     /// Whether the leadership must be given up; said once.

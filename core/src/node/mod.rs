@@ -242,7 +242,9 @@ impl Node {
     /// Name and value of every counter, in a fixed order.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let election = admin::election_counters(self.election.as_ref());
-        self.ring.counters().chain(election)
+        let channels = self.channels.as_ref().map(Channels::counters);
+        let counters = self.ring.counters().chain(election);
+        counters.chain(channels.into_iter().flatten())
     }
 
     /// Gives the leadership away, if this node has it: to the first voter that hears it, or to nobody.

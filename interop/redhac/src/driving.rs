@@ -81,8 +81,8 @@ impl<M: Asked, H: FnMut(M::Event<'_>)> Runtime<M> for Surroundings<M, H> {
         self.asks.poll_recv(cx)
     }
 
-    fn lend(unit: &()) -> M::Command<'_> {
-        M::asked(unit)
+    fn lend<T>(unit: &(), take: impl FnOnce(M::Command<'_>) -> T) -> T {
+        take(M::asked(unit))
     }
 
     fn refused(&mut self, (): (), _: M::Refused) {}

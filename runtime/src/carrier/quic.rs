@@ -63,7 +63,7 @@ fn transport<P: QuicPlatform>(
         resolve: Some(Arc::new(|address| Box::pin(P::resolve(address)))),
         ..options
     };
-    let methods = Methods::ring().with_election();
+    let methods = Methods::ring().with_election().with_channels();
     Ok(Transport::new(
         platform.quinn(),
         tls.clone(),

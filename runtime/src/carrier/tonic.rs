@@ -107,7 +107,7 @@ pub(super) async fn serve<P: TonicPlatform>(
     let grpc_options = grpc_options(&options.grpc, &options.security);
     let grpc = Grpc::new(
         net.clone(),
-        Methods::ring().with_election(),
+        Methods::ring().with_election().with_channels(),
         &options.limits,
         grpc_options.clone(),
     )?;
@@ -136,7 +136,7 @@ pub(super) fn call<P: TonicPlatform>(
     let grpc_options = grpc_options(&options.grpc, &options.security);
     Ok(Grpc::new(
         net,
-        Methods::ring().with_election(),
+        Methods::ring().with_election().with_channels(),
         &options.limits,
         grpc_options,
     )?)

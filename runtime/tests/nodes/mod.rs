@@ -4,6 +4,7 @@
 mod actors;
 mod alarms;
 mod alone;
+mod channels;
 mod client;
 mod deadlines;
 mod departures;

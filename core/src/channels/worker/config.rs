@@ -8,7 +8,7 @@ use crate::storage::OwnerId;
 use crate::time::Duration;
 
 /// Bytes that a message grows by on its way to a consumer, at most: its id, two properties, and lengths.
-pub(super) const GROWTH_BYTES_MAX: u32 = 128;
+pub const GROWTH_BYTES_MAX: u32 = 128;
 
 /// Bounds and times of a worker. Nothing is taken before it is needed.
 #[derive(Clone, Debug)]

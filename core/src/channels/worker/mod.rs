@@ -56,7 +56,7 @@ use hashbrown::HashTable;
 use self::assigning::Call;
 use self::channel::Channel;
 use self::clock::Clock;
-pub use self::config::{WorkerConfig, WorkerConfigError};
+pub use self::config::{GROWTH_BYTES_MAX, WorkerConfig, WorkerConfigError};
 use self::consuming::Consumer;
 pub use self::interface::{
     ChannelState, ChannelView, WorkerCommand, WorkerCounters, WorkerEvent, WorkerPlant,
