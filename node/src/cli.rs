@@ -97,6 +97,14 @@ pub enum Command {
     Leader(LeaderArgs),
     /// Carts: the built-in actor, through any node.
     Cart(CartArgs),
+    /// Log channels: which there are, where they are, and where they should be.
+    Channels(ChannelsArgs),
+    /// A node, as its channels go.
+    Node(NodeArgs),
+    /// Appends lines to a channel, a record each.
+    Produce(ProduceArgs),
+    /// Prints the records of a channel, a line each.
+    Consume(ConsumeArgs),
     /// Checks a configuration file and prints what it amounts to.
     CheckConfig(CheckConfig),
     /// The store of a data directory.
@@ -286,6 +294,151 @@ pub enum LeaderCommand {
         /// The voter, by its address in the list.
         to: String,
     },
+}
+
+/// Arguments of `channels`.
+#[derive(Clone, Debug, Args)]
+pub struct ChannelsArgs {
+    /// What to do about channels.
+    #[command(subcommand)]
+    pub command: ChannelsCommand,
+}
+
+/// What can be done about channels.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ChannelsCommand {
+    /// Makes channels, and waits until they are assigned. Those that are there already stay as they are.
+    Create {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Shows all channels: node, term, state, since when, and why one is not assigned.
+    List {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// As JSON, one object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts a channel on a node, and waits until it is there.
+    Move {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The channel.
+        channel: String,
+        /// The node, as it is dialled.
+        to: String,
+    },
+    /// Shows what would be moved now, without moving it.
+    Plan {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Arguments of `node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// What to do about a node.
+    #[command(subcommand)]
+    pub command: NodeCommand,
+}
+
+/// What can be done about a node.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Has a node give up its channels, and waits until it has none. It goes on otherwise, and gets none anew until
+    /// it is started again.
+    Drain {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The node, as it is dialled.
+        host: String,
+        /// After how many seconds its channels are opened elsewhere whatever it does.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        within: u64,
+    },
+}
+
+/// The dialects of the streaming protocol. Nothing on the wire says which one is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+pub enum Spoken {
+    /// That of the schema, of July 2024.
+    #[default]
+    #[serde(rename = "seed")]
+    Seed,
+    /// That of the first clients, of August 2024.
+    #[value(name = "v2024-08")]
+    #[serde(rename = "v2024-08")]
+    V202408,
+}
+
+/// Arguments of `produce`.
+#[derive(Clone, Debug, Args)]
+pub struct ProduceArgs {
+    /// Whom to ask where the channel is. The time-out is for each record, over all attempts.
+    #[command(flatten)]
+    pub at: At,
+    /// The channel.
+    pub channel: String,
+    /// Reads lines from here; `-` and nothing read standard input.
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// Records on their way at once.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub in_flight: u16,
+    /// A property of every record, as KEY=VALUE; repeat it. `_vc=NAME` names a virtual channel.
+    #[arg(long = "property")]
+    pub properties: Vec<String>,
+    /// A name, by which a record that is sent twice is kept once. No two that run at once may share it.
+    #[arg(long)]
+    pub producer: Option<String>,
+    /// The number of the first record, where the name was used before.
+    #[arg(long, default_value_t = 1, requires = "producer", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sequence: u64,
+    /// What is spoken.
+    #[arg(long, value_enum, default_value_t = Spoken::Seed)]
+    pub dialect: Spoken,
+}
+
+/// Arguments of `consume`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsumeArgs {
+    /// Whom to ask where the channel is.
+    #[command(flatten)]
+    pub at: At,
+    /// The channel.
+    pub channel: String,
+    /// `all`, `latest`, an id as `--json` prints it, or `after:` and an id.
+    #[arg(long, default_value = "latest")]
+    pub from: String,
+    /// `vchannel=NAME`, `tick-above=TICK` or `tick-from=TICK`; of several all must agree.
+    #[arg(long = "filter")]
+    pub filters: Vec<String>,
+    /// Waits for records that are appended later, until interrupted.
+    #[arg(long)]
+    pub follow: bool,
+    /// Ends after so many records.
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Without --follow: ends when no record has come for so many milliseconds. Nothing on the wire tells the end
+    /// of a log.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub idle_ms: u64,
+    /// As JSON, an object a line, with id, time tick and properties.
+    #[arg(long)]
+    pub json: bool,
+    /// What is spoken.
+    #[arg(long, value_enum, default_value_t = Spoken::Seed)]
+    pub dialect: Spoken,
 }
 
 /// Arguments of `cart`.

@@ -1,5 +1,6 @@
 //! The configuration of one node: a TOML file, above it the environment and the flags.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use serde::Deserialize;
 use trefoil_core::election::config::dialled;
 use trefoil_core::election::electorate::RETIRED;
 
-use crate::cli::{Serve, Transport};
+use crate::cli::{Serve, Spoken, Transport};
 
 /// What a configuration file may say. Every field may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,6 +47,9 @@ pub struct File {
     /// The election.
     #[serde(default)]
     pub election: Election,
+    /// Log channels, which nodes with voters have.
+    #[serde(default)]
+    pub channels: Channels,
     /// Failure detection.
     #[serde(default)]
     pub membership: Membership,
@@ -55,6 +59,24 @@ pub struct File {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// Log channels.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channels {
+    /// `seed` (default) or `v2024-08`; equal on all nodes.
+    #[serde(default)]
+    pub dialect: Spoken,
+    /// Shares of nodes, by their hosts: one of weight 2 has twice as many channels as one of weight 1, which all have
+    /// that are not named, and one of weight 0 none. Equal on all voters, as each of them may lead.
+    #[serde(default)]
+    pub weights: BTreeMap<String, u32>,
+    /// Nodes that are waited for, up to 5 s, before the first channel is assigned; as many as vote if nothing is
+    /// said.
+    pub expected_nodes: Option<u32>,
+    /// Channels that are moved at once for balance; 3 if nothing is said.
+    pub moves_max: Option<u32>,
 }
 
 /// Failure detection.

@@ -20,14 +20,18 @@
 //! | `TF-N14` | no leader is known |
 //! | `TF-N15` | a hand-over did not end in time |
 //! | `TF-N16` | processes of this system cannot share a store |
+//! | `TF-N17` | a channel or a node did not get where it was sent in time |
+//! | `TF-N18` | a record was given up |
+//! | `TF-N19` | a channel cannot be read |
 //!
 //! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
-//! `TF-C`, `TF-E` and `TF-R` from the machines.
+//! `TF-C`, `TF-E`, `TF-L` and `TF-R` from the machines.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 
 mod cart;
 mod certs;
+mod channels;
 mod cli;
 mod config;
 mod demo;
@@ -98,6 +102,10 @@ async fn run<P: Platform>(cli: Cli) -> Result<ExitCode> {
         Command::Serve(args) => serve::run::<P>(&args, way).await?,
         Command::Status(args) => status::run::<P>(args, way).await?,
         Command::Leader(args) => leader::run::<P>(args, way).await?,
+        Command::Channels(args) => channels::operate::channels::<P>(args, way).await?,
+        Command::Node(args) => channels::operate::node::<P>(args, way).await?,
+        Command::Produce(args) => channels::produce::run::<P>(args, way).await?,
+        Command::Consume(args) => channels::consume::run::<P>(args, way).await?,
         Command::Cart(args) => cart::run::<P>(args, way).await?,
         Command::CheckConfig(args) => serve::check(&args, way)?,
         Command::Store(args) => return store::run::<P>(args).await,

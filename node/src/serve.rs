@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use trefoil_core::election::electorate::RETIRED;
 use trefoil_core::election::{ElectionConfig, Evidence, Memory, RedhacVotes};
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
-use trefoil_runtime::{Handle, Node, NodeOptions, Platform, task};
+use trefoil_runtime::{ChannelsConfig, Handle, Node, NodeOptions, Platform, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
+use crate::channels::dialect;
 use crate::cli::{CheckConfig, Serve, Way};
 use crate::config::{self, Config, File, Partition};
 use crate::reach::Reach;
@@ -140,6 +142,7 @@ fn options(config: &Config, reach: &Reach) -> NodeOptions {
     options.listen = Some(config.listen.clone());
     options.join = config.join.clone();
     options.election = election(config);
+    options.channels = (!config.voters.is_empty()).then(|| channels(config));
     reach.node(&mut options);
     apply(&config.file, &mut options);
     options
@@ -171,6 +174,21 @@ fn election(config: &Config) -> Option<ElectionConfig> {
         Some(config::Evidence::RefusedAnywhere) => Evidence::RefusedAnywhere,
     };
     Some(election)
+}
+
+/// The channels a configuration amounts to.
+fn channels(config: &Config) -> ChannelsConfig {
+    let (file, mut channels) = (&config.file.channels, ChannelsConfig::default());
+    let dialect = dialect(file.dialect);
+    (channels.coordinator.dialect, channels.worker.dialect) = (dialect, dialect);
+    let voters = config.voters.iter().filter(|voter| *voter != RETIRED);
+    let expected = file.expected_nodes.unwrap_or(voters.count() as u32);
+    channels.coordinator.expected_nodes = expected.max(1);
+    channels.weights = file.weights.clone().into_iter().collect();
+    if let Some(moves) = file.moves_max {
+        channels.coordinator.moves_max = moves;
+    }
+    channels
 }
 
 fn apply(file: &File, options: &mut NodeOptions) {

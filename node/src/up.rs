@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use trefoil_core::election::{ElectionConfig, Memory};
-use trefoil_runtime::{Handle, Node, NodeOptions, Platform, Security, task};
+use trefoil_runtime::{ChannelsConfig, Handle, Node, NodeOptions, Platform, Security, task};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::cart::Carts;
@@ -64,6 +64,9 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
             memory: Memory::Kept { first: true },
             ..ElectionConfig::lan(0, voters)
         });
+        let mut channels = ChannelsConfig::default();
+        channels.coordinator.expected_nodes = u32::from(args.nodes);
+        options.channels = Some(channels);
         reach.node(&mut options);
         options.incarnation = store.begin_incarnation(host)?;
         nodes.push(Node::<P>::spawn(options, Carts, store.session(host)).await?);
@@ -79,7 +82,7 @@ pub async fn run<P: Platform>(args: Up, way: &Way) -> Result<()> {
         hosts.join(", ")
     ));
     say(&format!(
-        "try: trefoil status --at {0}{hint}   trefoil leader show --at {0}{hint}   trefoil cart add 7 apple 2 --at {0}{hint}",
+        "try: trefoil status --at {0}{hint}   trefoil leader show --at {0}{hint}   trefoil cart add 7 apple 2 --at {0}{hint}   trefoil channels create orders --at {0}{hint}",
         hosts[0]
     ));
     tokio::select! {

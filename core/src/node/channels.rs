@@ -33,8 +33,9 @@ pub struct ChannelsConfig {
     pub coordinator: CoordinatorConfig,
     /// Of what serves the channels it has.
     pub worker: WorkerConfig,
-    /// Its share of the channels, as this node sees it: a node of weight 2 has twice as many as one of weight 1.
-    pub weight: u32,
+    /// Shares of nodes, by their hosts: one of weight 2 has twice as many channels as one of weight 1, which all
+    /// have that are not named. That of the node that leads counts.
+    pub weights: Vec<(String, u32)>,
 }
 
 impl Default for ChannelsConfig {
@@ -43,7 +44,7 @@ impl Default for ChannelsConfig {
         Self {
             coordinator: CoordinatorConfig::default(),
             worker: WorkerConfig::new(1, OwnerId(0)),
-            weight: 1,
+            weights: Vec::new(),
         }
     }
 }
@@ -146,7 +147,7 @@ pub struct Channels {
     coordinator: Coordinator,
     worker: Worker,
     me: (i64, String),
-    weight: u32,
+    weights: Vec<(String, u32)>,
     /// Members that may have channels, and the number of their present start.
     members: Vec<(NodeId, i64)>,
     led: Option<Token>,
@@ -183,7 +184,7 @@ impl Channels {
         let ChannelsConfig {
             mut coordinator,
             mut worker,
-            weight,
+            weights,
         } = config;
         let number = server_id(host, incarnation);
         (coordinator.server_id, worker.server_id) = (number, number);
@@ -191,7 +192,7 @@ impl Channels {
             coordinator: Coordinator::new(coordinator).map_err(ChannelsConfigError::Coordinator)?,
             worker: Worker::new(worker).map_err(ChannelsConfigError::Worker)?,
             me: (number, String::from(host)),
-            weight,
+            weights,
             members: Vec::new(),
             led: None,
             introduced: false,
@@ -278,7 +279,6 @@ impl Channels {
         up: &mut dyn Events<Self>,
     ) {
         self.introduce(now, io, up);
-        let weight = self.weight;
         match news {
             News::Up {
                 node,
@@ -291,7 +291,7 @@ impl Channels {
                 let command = CoordinatorCommand::NodeUp {
                     server_id,
                     address: &host,
-                    weight,
+                    weight: self.weight(&host),
                 };
                 self.tell(now, command, io, up);
             }
@@ -322,6 +322,11 @@ impl Channels {
         }
     }
 
+    fn weight(&self, host: &str) -> u32 {
+        let named = self.weights.iter().find(|(name, _)| name == host);
+        named.map_or(1, |(_, weight)| *weight)
+    }
+
     fn member(&self, node: NodeId) -> Option<i64> {
         let known = self.members.iter().find(|(known, _)| *known == node);
         known.map(|(_, server_id)| *server_id)
@@ -340,7 +345,7 @@ impl Channels {
             let command = CoordinatorCommand::NodeUp {
                 server_id,
                 address: &address,
-                weight: self.weight,
+                weight: self.weight(&address),
             };
             self.tell(now, command, io, up);
         }

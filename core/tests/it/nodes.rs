@@ -102,7 +102,7 @@ fn node(me: usize, store: &MemoryStore) -> Process {
             ..CoordinatorConfig::default()
         },
         worker: WorkerConfig::new(1, OwnerId(boot)),
-        weight: 1,
+        weights: Vec::new(),
     };
     let machine = Node::new(NodeConfig {
         ring,
