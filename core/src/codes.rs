@@ -61,6 +61,7 @@
 //! | `TF-L27` | FAILED_PRECONDITION | the token is not above that of the leadership before | lead under a new one |
 //! | `TF-L28` | ABORTED | a later leadership has written to the catalog | give up the leadership |
 //! | `TF-L29` | UNAVAILABLE | the catalog holds more channels than this node can coordinate | raise its limit |
+//! | `TF-L30` | in the answer | a node is to be drained, and no other takes channels | start one |
 //! | `TF-L40` | RESOURCE_EXHAUSTED | a record, or what opens a consumer, has more bytes than this client sends | send less, or raise the limit |
 //! | `TF-L41` | NOT_FOUND | no producer, or no consumer, of that number is open | open one |
 //! | `TF-L42` | ALREADY_EXISTS | a producer or a consumer of that number is open | give each a number of its own |
@@ -179,6 +180,8 @@ pub const CATALOG_FENCED: &str = "TF-L28: a later leadership has written to the 
 /// Too many channels in the catalog.
 pub const CATALOG_TOO_LARGE: &str =
     "TF-L29: the catalog holds more channels than this node can coordinate";
+/// A node cannot be drained.
+pub const NOWHERE_TO_GO: &str = "TF-L30: no other node takes channels";
 /// No opening of a producer or a consumer.
 pub const NOT_OPENED: &str =
     "TF-L01: the metadata that opens a producer or a consumer is absent or cannot be decoded";

@@ -248,6 +248,8 @@ pub struct Node<P: Platform> {
     handle: Handle,
     door: DoorOf<P>,
     drain_timeout: Duration,
+    /// How long the channels it has may take to go.
+    departure_timeout: Duration,
     /// The driver stops when this is dropped, whatever handles are left and however much they ask.
     running: Option<oneshot::Sender<()>>,
     stopped: oneshot::Receiver<()>,
@@ -280,6 +282,10 @@ impl<P: Platform> Node<P> {
         options.security.check_name(&options.host)?;
         let platform = P::here();
         let drain_timeout = options.drain_timeout;
+        let departure_timeout = options
+            .channels
+            .as_ref()
+            .map_or(Duration::ZERO, |channels| channels.departure_timeout);
         let (transport, door) = P::Carrier::serve(&platform, &options).await?;
         let (mut driver, handle) = match build::<P, _, _, _>(options, kind, storage, transport) {
             Ok(built) => built,
@@ -306,6 +312,7 @@ impl<P: Platform> Node<P> {
             handle,
             door,
             drain_timeout,
+            departure_timeout,
             running: Some(running),
             stopped,
             thread: None,
@@ -362,12 +369,14 @@ impl<P: Platform> Node<P> {
         self.door.address()
     }
 
-    /// Leaves in good order: health says so, calls in flight end, actors are put to rest, the others
-    /// are told; then the node stops. Takes at most twice the drain timeout.
+    /// Leaves in good order: health says so, channels go to other nodes, calls in flight end, actors are put to
+    /// rest, the others are told; then the node stops. Takes at most three times the drain timeout, and as long as
+    /// its channels may take to go.
     pub async fn shutdown(mut self) {
         self.door.clone().say_leaving().await;
         // A node that has stopped already has nothing to leave.
-        let _ = timeout::<P, _>(self.drain_timeout, self.handle.leave()).await;
+        let leave = self.drain_timeout + self.departure_timeout;
+        let _ = timeout::<P, _>(leave, self.handle.leave()).await;
         if let Some(election) = self.handle.election() {
             // Before the door is closed: a voter that is refused there may hold this node for dead.
             let stop = election.command(OwnedCommand::Stop);

@@ -16,6 +16,7 @@ use crate::channels::worker::{
     self, Worker, WorkerCommand, WorkerConfig, WorkerConfigError, WorkerEvent,
 };
 use crate::election::ElectionEvent;
+use crate::election::config::dialled;
 use crate::election::token::Token;
 use crate::id::{MethodId, NodeId, StreamId, Tag};
 use crate::machine::{Events, Io, Machine};
@@ -24,7 +25,7 @@ use crate::ring::RingEvent;
 use crate::ring::membership::MembershipEvent;
 use crate::storage::{Done, OwnerId};
 use crate::stream::StreamIn;
-use crate::time::{Instant, WallClock, earliest};
+use crate::time::{Duration, Instant, WallClock, earliest};
 
 /// Settings of a node's part in the channels. Its `server_id`s are filled in.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct ChannelsConfig {
     pub coordinator: CoordinatorConfig,
     /// Of what serves the channels it has.
     pub worker: WorkerConfig,
+    /// How long a node that leaves may take to give its channels up, while it still serves them.
+    pub departure_timeout: Duration,
     /// Shares of nodes, by their hosts: one of weight 2 has twice as many channels as one of weight 1, which all
     /// have that are not named. That of the node that leads counts.
     pub weights: Vec<(String, u32)>,
@@ -44,6 +47,7 @@ impl Default for ChannelsConfig {
         Self {
             coordinator: CoordinatorConfig::default(),
             worker: WorkerConfig::new(1, OwnerId(0)),
+            departure_timeout: Duration::from_secs(5),
             weights: Vec::new(),
         }
     }
@@ -147,7 +151,10 @@ pub struct Channels {
     coordinator: Coordinator,
     worker: Worker,
     me: (i64, String),
+    pub(super) departure_timeout: Duration,
     weights: Vec<(String, u32)>,
+    /// Who leads, if it is another.
+    leader: Option<String>,
     /// Members that may have channels, and the number of their present start.
     members: Vec<(NodeId, i64)>,
     led: Option<Token>,
@@ -184,6 +191,7 @@ impl Channels {
         let ChannelsConfig {
             mut coordinator,
             mut worker,
+            departure_timeout,
             weights,
         } = config;
         let number = server_id(host, incarnation);
@@ -192,7 +200,9 @@ impl Channels {
             coordinator: Coordinator::new(coordinator).map_err(ChannelsConfigError::Coordinator)?,
             worker: Worker::new(worker).map_err(ChannelsConfigError::Worker)?,
             me: (number, String::from(host)),
+            departure_timeout,
             weights,
+            leader: None,
             members: Vec::new(),
             led: None,
             introduced: false,
@@ -210,6 +220,30 @@ impl Channels {
     #[must_use]
     pub const fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    /// What this node is called.
+    pub(super) fn host(&self) -> &str {
+        &self.me.1
+    }
+
+    /// Where the leader is dialled, if one is known and it is another node.
+    pub(super) fn leader(&self) -> Option<&str> {
+        self.leader.as_deref().map(dialled)
+    }
+
+    /// Whether this node has channels, or is opening or closing some. Linear in those it has had.
+    pub(super) fn has_any(&self) -> bool {
+        let mut channels = self.worker.channels();
+        channels.any(|channel| channel.state != worker::ChannelState::Closed)
+    }
+
+    /// Whether a node other than `host` takes channels, as far as this coordinator knows.
+    pub(super) fn others_take(&self, host: &str) -> bool {
+        let takes = |node: &coordinator::NodeView<'_>| {
+            node.lives && !node.drains && node.weight > 0 && *node.node.address != *host
+        };
+        self.coordinator.nodes().any(|node| takes(&node))
     }
 
     /// Name and value of every counter and gauge, in a fixed order. Linear in the channels this node has.
@@ -310,7 +344,7 @@ impl Channels {
             News::Leads(token) if self.led == Some(token) => {}
             News::Leads(token) => {
                 self.step_down(now, io, up);
-                self.led = Some(token);
+                (self.led, self.leader) = (Some(token), None);
                 let token = token.fence();
                 self.tell(now, CoordinatorCommand::Lead { token }, io, up);
             }
@@ -318,6 +352,7 @@ impl Channels {
                 self.step_down(now, io, up);
                 let address = leader.as_deref();
                 self.tell(now, CoordinatorCommand::LeaderIs { address }, io, up);
+                self.leader = leader;
             }
         }
     }

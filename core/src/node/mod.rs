@@ -8,13 +8,15 @@
 //! | [`Channels`] | which node has which log channel, and what is served of those it has |
 //! | [`admin`] | what operators are answered |
 //! | [`operators`] | what they are answered about channels |
+//! | `departure` | when a node that leaves may |
 //! | `quorum` | whether the ring may go on, where its partition policy is to follow the voters |
 //!
-//! A node that leaves gives its leadership away first, and takes part in no election from the moment when
+//! A node that leaves gives its channels up first, then its leadership, and takes part in no election from the moment when
 //! the others have heard its goodbye: before anybody closes its listener.
 
 pub mod admin;
 mod channels;
+mod departure;
 pub mod operators;
 mod part;
 mod quorum;
@@ -26,6 +28,7 @@ use core::fmt;
 use self::admin::{Admin, Asked};
 use self::channels::News;
 pub use self::channels::{Channels, ChannelsConfig, ChannelsConfigError, ChannelsEvent};
+use self::departure::Departure;
 pub use self::part::{Part, PartConfig};
 use self::quorum::Quorum;
 use crate::channels::coordinator::{self, CoordinatorCommand, CoordinatorRefused};
@@ -131,6 +134,7 @@ pub struct Node {
     channels: Option<Channels>,
     admin: Admin,
     quorum: Option<Quorum>,
+    departure: Departure,
     /// Reused; empty between calls.
     heard: Heard,
 }
@@ -218,6 +222,7 @@ impl Node {
             channels,
             admin: Admin::new(cluster),
             quorum: patience.filter(|_| follows).map(Quorum::new),
+            departure: Departure::None,
         })
     }
 
@@ -275,6 +280,7 @@ impl Node {
         }
         self.follow_quorum(now, io, up);
         self.tell_channels(now, io, up);
+        self.depart(now, io, up);
     }
 
     /// The coordinator hears of members and of the leadership, and may have to give it up.
@@ -322,6 +328,37 @@ impl Node {
     }
 
     fn leave(
+        &mut self,
+        now: Instant,
+        io: &mut dyn Io,
+        up: &mut dyn Events<Self>,
+    ) -> Result<(), NodeRefused> {
+        match &self.channels {
+            Some(channels) if self.departure == Departure::None && channels.has_any() => {
+                self.departure.begin(now, channels.departure_timeout);
+                Ok(())
+            }
+            // It goes on with it.
+            _ if matches!(self.departure, Departure::Draining(_)) => Ok(()),
+            _ => self.leave_ring(now, io, up),
+        }
+    }
+
+    /// A step further with a departure, if there is one.
+    fn depart(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+        let Some(channels) = &mut self.channels else {
+            return;
+        };
+        if self
+            .departure
+            .go_on(now, channels, io, &mut of_channels(up))
+        {
+            // A ring that is leaving already goes on with it.
+            let _ = self.leave_ring(now, io, up);
+        }
+    }
+
+    fn leave_ring(
         &mut self,
         now: Instant,
         io: &mut dyn Io,
@@ -402,6 +439,7 @@ impl Machine for Node {
         };
         match (machine, &mut self.election, &mut self.channels) {
             (admin::MACHINE, ..) => self.administer(now, stream, tag, event, io, up),
+            (departure::MACHINE, ..) => self.departure.hear(now, stream, &event),
             (operators::MACHINE, _, Some(channels)) => {
                 operators::handle_stream(
                     now,
@@ -523,6 +561,7 @@ impl Machine for Node {
         let channels = self.channels.as_ref().and_then(Machine::poll_timeout);
         let quorum = self.quorum.as_ref().and_then(Quorum::due);
         let ring = self.ring.poll_timeout();
-        earliest(earliest(ring, channels), earliest(election, quorum))
+        let others = earliest(earliest(election, quorum), self.departure.due());
+        earliest(earliest(ring, channels), others)
     }
 }

@@ -16,7 +16,7 @@ use crate::channels::coordinator::{
     ChannelView, CoordinatorCommand, CoordinatorRefused, PlannedMove, Waits,
 };
 use crate::codes;
-use crate::id::{MethodId, StreamId, Tag};
+use crate::id::{MethodId, NodeId, StreamId, Tag};
 use crate::machine::{Events, Full, Io};
 use crate::method::channels;
 use crate::status::{Code, Status};
@@ -41,15 +41,20 @@ pub(super) fn handle_stream(
     up: &mut dyn Events<Channels>,
 ) {
     match event {
-        StreamIn::Accepted { trusted: false, .. } => io.end(
-            stream,
-            Status::new(Code::PermissionDenied, codes::OPERATORS_ONLY),
-        ),
-        StreamIn::Accepted { method, .. } => {
-            io.adopt(stream, Tag::new(MACHINE, u64::from(method.0)));
-        }
+        StreamIn::Accepted {
+            method,
+            from,
+            trusted,
+            ..
+        } => match Caller::new(method, from, trusted) {
+            Some(caller) => io.adopt(stream, caller.tag(method)),
+            None => io.end(stream, FORBIDDEN),
+        },
         StreamIn::Frame(bytes) => {
-            let method = MethodId(tag.rest() as u16);
+            let (method, caller) = Caller::of(tag);
+            if !caller.may_ask(bytes, io) {
+                return io.end(stream, FORBIDDEN);
+            }
             let answered = Asked {
                 now,
                 stream,
@@ -71,6 +76,50 @@ pub(super) fn handle_stream(
             Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
         ),
         StreamIn::Header(_) | StreamIn::Writable | StreamIn::Ended(_) => {}
+    }
+}
+
+const FORBIDDEN: Status<'_> = Status::new(Code::PermissionDenied, codes::OPERATORS_ONLY);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// Somebody with an operator's rights.
+    Operator,
+    /// A node that may be anybody, and be drained if it wants to.
+    Node(NodeId),
+}
+
+impl Caller {
+    fn new(method: MethodId, from: Option<NodeId>, trusted: bool) -> Option<Self> {
+        if trusted {
+            return Some(Self::Operator);
+        }
+        from.filter(|_| method == channels::DRAIN).map(Self::Node)
+    }
+
+    const fn tag(self, method: MethodId) -> Tag {
+        let who = match self {
+            Self::Operator => 0,
+            Self::Node(node) => node.0 as u64 + 1,
+        };
+        Tag::new(MACHINE, (who << 16) | method.0 as u64)
+    }
+
+    fn of(tag: Tag) -> (MethodId, Self) {
+        let who = (tag.rest() >> 16).checked_sub(1);
+        let who = who.map_or(Self::Operator, |node| Self::Node(NodeId(node as u32)));
+        (MethodId(tag.rest() as u16), who)
+    }
+
+    /// A node is drained by operators, and by itself.
+    fn may_ask(self, bytes: &[u8], io: &dyn Io) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Node(node) => {
+                DrainRequest::parse(bytes).is_ok_and(|request| request.host == io.name(node))
+            }
+        }
     }
 }
 
@@ -236,6 +285,14 @@ impl Asked<'_> {
         let has = |node: Option<&Incarnation>| node.is_some_and(|node| *node.address == *host);
         let all = self.channels.coordinator().channels();
         let count = all.filter(|channel| has(channel.node)).count();
+        if !self.channels.others_take(host) {
+            let reply = DrainReply {
+                accepted: false,
+                message: codes::NOWHERE_TO_GO,
+                channels: u32::try_from(count).unwrap_or(u32::MAX),
+            };
+            return Ok(wire::reply(self.io, self.stream, &reply)?);
+        }
         let command = CoordinatorCommand::Drain {
             address: host,
             deadline,

@@ -394,3 +394,50 @@ fn what_cannot_be_sent_is_refused_with_a_code() {
         );
     });
 }
+
+#[test]
+fn a_node_that_leaves_gives_its_channels_up_first() {
+    run(async {
+        let mut cluster = Cluster::of(3).await;
+        let names = ["a", "b", "c", "d", "e", "f"];
+        cluster.create(&names).await;
+        let leaver = cluster.owner("a").await;
+        let client = cluster.client();
+        let mut tasks = Vec::new();
+        for name in names {
+            let producer = client.producer(name, once(name)).await.unwrap();
+            tasks.push(spawn(async move {
+                for number in 0..200_u32 {
+                    let payload = number.to_be_bytes().to_vec();
+                    producer.send(payload, &[]).await.unwrap();
+                    sleep(Duration::from_millis(2)).await;
+                }
+            }));
+        }
+        let leaving = cluster.nodes[leaver].take().unwrap();
+        let watched = leaving.handle().clone();
+        let watching = spawn(async move {
+            let shown = async |name| super::harness::stat(&watched, name).await;
+            while shown("channels_open").await > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            (shown("channels_forced").await, shown("members").await)
+        });
+        soon(leaving.shutdown()).await;
+        let (forced, members) = soon(watching).await;
+        assert_eq!(forced, 0, "none by force");
+        assert_eq!(members, 3, "it was a member until they were gone");
+        let listed = cluster.operator.list().await.unwrap();
+        let gone = &cluster.hosts[leaver];
+        assert!(
+            listed
+                .channels
+                .iter()
+                .all(|channel| channel.host.as_ref() != Some(gone))
+        );
+        for task in tasks {
+            assert!(timeout(LONG, task).await.is_some(), "produced");
+        }
+        cluster.end().await;
+    });
+}
