@@ -6,13 +6,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use trefoil_core::method::admin;
+use trefoil_core::status::Code;
 use trefoil_proto::admin::StatusReply;
 use trefoil_proto::wire::Decode;
-use trefoil_runtime::{CallOptions, Client, Platform, task};
+use trefoil_runtime::channels::{ChannelOperator, Listed};
+use trefoil_runtime::{CallError, CallOptions, Client, Platform, task};
 
 use crate::cart::{client, explain};
 use crate::cli::{At, StatusArgs, Way};
-use crate::{leader, say};
+use crate::{channels, leader, say};
+
+/// How long the leader is looked for: a cluster without one has a status all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks, shows, and asks again if told to.
 ///
@@ -42,12 +47,31 @@ fn complain(error: &anyhow::Error) {
 async fn show<P: Platform>(client: &Client<P>, args: &StatusArgs) -> Result<()> {
     let bytes = ask(client, &args.at).await?;
     let status = StatusReply::parse(&bytes).context("the answer cannot be decoded")?;
+    let channels = match &status.election {
+        Some(_) => listed(client).await,
+        None => None,
+    };
     say(&if args.json {
-        json(&status)?
+        json(&status, channels.as_ref())?
     } else {
-        text(&status)
+        let channels = channels.as_ref().map(|listed| match listed {
+            Ok(listed) => channels::show::text(listed),
+            Err(why) => format!("channels not known: {why}"),
+        });
+        let parts = [Some(text(&status)), channels];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
     });
     Ok(())
+}
+
+/// What the leader knows of channels; nothing if there are none.
+async fn listed<P: Platform>(client: &Client<P>) -> Option<Result<Listed, CallError>> {
+    let listed = ChannelOperator::new(client.clone(), PATIENCE).list().await;
+    match listed {
+        Ok(listed) if listed.channels.is_empty() => None,
+        Err(error) if error.code == Code::Unimplemented => None,
+        listed => Some(listed),
+    }
 }
 
 /// A node's answer, encoded.
@@ -106,7 +130,7 @@ fn text(status: &StatusReply<'_>) -> String {
     lines.join("\n")
 }
 
-fn json(status: &StatusReply<'_>) -> Result<String> {
+fn json(status: &StatusReply<'_>, channels: Option<&Result<Listed, CallError>>) -> Result<String> {
     let members: Vec<_> = status
         .members
         .iter()
@@ -149,6 +173,7 @@ fn json(status: &StatusReply<'_>) -> Result<String> {
         "in_flight": status.in_flight,
         "members": members,
         "election": status.election.as_ref().map(leader::json),
+        "channels": channels.and_then(|listed| listed.as_ref().ok()).map(channels::show::json),
         "counters": counters,
         "version": status.version,
     }))?)

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::{TcpListener, UdpSocket};
 use trefoil_core::election::{ElectionConfig, Memory};
 use trefoil_core::ring::membership::PartitionPolicy;
-use trefoil_runtime::{Client, ClientOptions, Handle, Node, NodeOptions, Platform};
+use trefoil_runtime::{ChannelsConfig, Client, ClientOptions, Handle, Node, NodeOptions, Platform};
 use trefoil_store::{Plant as StorePlant, Store, StoreOptions};
 
 use super::datagrams;
@@ -78,6 +78,9 @@ impl<P: Platform> Cluster<P> {
                 memory: Memory::Kept { first: true },
                 ..ElectionConfig::lan(0, &self.hosts)
             });
+            let mut channels = ChannelsConfig::default();
+            channels.coordinator.expected_nodes = NODES as u32;
+            options.channels = Some(channels);
             self.reach.node(&mut options);
             if self.plant == Some(Plant::NoFence) {
                 // The cut node goes on believing, so that two owners do write.
@@ -131,6 +134,14 @@ impl<P: Platform> Cluster<P> {
         options.calls.attempt_timeout = Duration::from_secs(1);
         options.calls.backoff_max = Duration::from_millis(200);
         Ok(Client::start(options)?)
+    }
+
+    /// Of a client that stands with the majority, and knows every node.
+    pub fn options_beside_majority(&self) -> ClientOptions {
+        let mut options = ClientOptions::to(self.hosts.clone());
+        self.reach.client(&mut options);
+        options.source = Some(BESIDE_MAJORITY);
+        options
     }
 
     /// A client of one node alone.

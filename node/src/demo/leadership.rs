@@ -1,12 +1,13 @@
 //! Who leads while a leader is cut off.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_lite::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use trefoil_core::election::token::Token;
+use trefoil_core::time::Instant;
 use trefoil_runtime::{Election, Handle, Leadership, Platform, clock, task};
 
 /// How one leadership was followed by another.
@@ -69,7 +70,7 @@ pub async fn succession<P: Platform>(
             let led = |known: &Leadership| matches!(known, Leadership::Leading { token: new, .. } if *new > token);
             // A node that was stopped leads nobody.
             let found = election.watch().wait_for(led).await.is_ok();
-            found.then(|| (other.host().to_owned(), cut_at.elapsed().as_secs_f64()))
+            found.then(|| (other.host().to_owned(), seconds(cut_at, clock::now())))
         });
     }
     let next = async {
@@ -93,19 +94,22 @@ pub async fn succession<P: Platform>(
     })
 }
 
-/// Seconds from the cut until a leader's lease has ended, by what it was told last.
+fn seconds(from: Instant, to: Instant) -> f64 {
+    to.since(from).as_secs_f64()
+}
+
+/// Seconds from the cut until a leader's lease has ended, by what it was told last: by the clock that leases are
+/// counted by, so that a look-out that is kept waiting changes nothing.
 async fn lease_end<P: Platform>(leader: &Election, of: Token, cut_at: Instant) -> f64 {
     let mut end = None;
     while let Leadership::Leading { token, until } = leader.leadership() {
-        let now = clock::now();
-        if token != of || now >= until {
+        if token != of || clock::now() >= until {
             break;
         }
-        let left = until.since(now).as_secs_f64();
-        end = Some(cut_at.elapsed().as_secs_f64() + left);
+        end = Some(until);
         task::sleep::<P>(Duration::from_millis(1)).await;
     }
     // One that stopped before its lease ended has led until now at most.
-    let now = cut_at.elapsed().as_secs_f64();
-    end.map_or(now, |end| end.min(now))
+    let now = clock::now();
+    seconds(cut_at, end.map_or(now, |end| end.min(now)))
 }

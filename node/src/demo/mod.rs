@@ -7,6 +7,7 @@ mod leadership;
 mod ledger;
 mod load;
 mod proxy;
+mod records;
 mod report;
 mod watch;
 mod zipf;
@@ -23,12 +24,13 @@ use futures_lite::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trefoil_core::rng::Rng;
-use trefoil_runtime::{CallOptions, Client, Handle, Platform, Security, task};
+use trefoil_runtime::{CallOptions, Client, Handle, Platform, Security, clock, task};
 use trefoil_tls::{Authority, ClientAuth, Tls, TlsPem};
 
 use self::cluster::{Cluster, NODES};
 use self::ledger::{Ledger, Verdict};
 use self::load::{Books, Course, PHASES, Tally, cart_of};
+use self::records::{Channels, Traffic};
 use self::report::{Check, Phase, Report};
 use crate::cart::items;
 use crate::cli::{Demo, Way};
@@ -112,6 +114,7 @@ async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report
     let mut cluster = Cluster::<P>::start(data, args.plant, reached.clone()).await?;
     let cut = (Rng::new(args.seed).below(NODES as u64)) as usize;
     let course = Course::new(args.ids as usize);
+    let traffic = Traffic::start::<P>(cluster.options_beside_majority(), &course).await?;
     let mut callers = FuturesUnordered::new();
     let shared = cluster.client_beside_majority(cut, true)?;
     let alone = cluster.client_of(cut)?;
@@ -161,6 +164,8 @@ async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report
             mine.merge(other);
         }
     }
+    bar.set_message("waiting for what was produced");
+    let channels = traffic.stop().await?;
     let survivors = compare(&ledger, &cluster.client_beside_majority(cut, false)?).await?;
     bar.set_message("restarting all nodes");
     cluster.restart().await?;
@@ -168,7 +173,8 @@ async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report
     cluster.stop().await;
     bar.finish_and_clear();
     let phases = phases(args, &beside, &on_cut);
-    let checks = checks(&seen, &phases, &survivors, &restarted);
+    let mut checks = checks(&seen, &phases, &survivors, &restarted);
+    checks.extend(checks_of(&channels));
     Ok(Report {
         seed: args.seed,
         way: format!(
@@ -186,6 +192,7 @@ async fn play<P: Platform>(args: &Demo, way: &Way, data: &Path) -> Result<Report
         heal_views_s: seen.heal_views_s,
         rejoin_s: seen.rejoin_s,
         leader: seen.leader,
+        channels,
         survivors,
         restarted,
         checks,
@@ -236,9 +243,13 @@ async fn observe<P: Platform>(
     leadership::make_leader::<P>(&handles, cut).await?;
     course.phase.store(1, Ordering::Relaxed);
     cluster.network.cut(cut);
-    let cut_at = Instant::now();
-    let leader =
-        leadership::succession::<P>(handles[cut].clone(), survivors.clone(), cut_at, quarter * 2);
+    let (cut_at, cut_by_clock) = (Instant::now(), clock::now());
+    let leader = leadership::succession::<P>(
+        handles[cut].clone(),
+        survivors.clone(),
+        cut_by_clock,
+        quarter * 2,
+    );
     let leader = task::spawn::<P, _>(leader);
     let views = watch::equal_views::<P>(survivors.clone(), survivors.len(), cut_at);
     // As long as the cut lasts: afterwards they are to be equal in another way.
@@ -341,6 +352,36 @@ fn phases(args: &Demo, beside: &Phases, on_cut: &Phases) -> Vec<Phase> {
             cut_side: (on_cut[at].good, on_cut[at].bad()),
         })
         .collect()
+}
+
+fn checks_of(channels: &Channels) -> [Check; 2] {
+    let Channels {
+        acknowledged,
+        missing,
+        repeated,
+        disordered,
+        strange,
+        failed,
+        ..
+    } = channels;
+    let wait = channels.longest_wait_s.max(channels.longest_gap_s);
+    let why = failed
+        .first()
+        .map_or_else(String::new, |why| format!("; {why}"));
+    [
+        Check {
+            what: "every acknowledged record was delivered once per consumer, in order".to_owned(),
+            holds: channels.holds(),
+            found: format!(
+                "{acknowledged} records, {missing} missing, {repeated} repeated, {disordered} out of order, {strange} strange{why}"
+            ),
+        },
+        Check {
+            what: "no channel stood still for long".to_owned(),
+            holds: wait <= HEAL_S,
+            found: format!("{wait:.2} s, at most {HEAL_S} s"),
+        },
+    ]
 }
 
 fn checks(seen: &Seen, phases: &[Phase], survivors: &Verdict, restarted: &Verdict) -> Vec<Check> {

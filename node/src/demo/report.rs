@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::leadership::Succession;
 use super::ledger::Verdict;
+use super::records::Channels;
 
 /// A change of what a node sees.
 #[derive(Clone, Debug, Serialize)]
@@ -87,6 +88,8 @@ pub struct Report {
     pub rejoin_s: Option<f64>,
     /// Who led when the leader was cut off.
     pub leader: Succession,
+    /// What came of the channels.
+    pub channels: Channels,
     /// The ledger against the carts, read from the survivors.
     pub survivors: Verdict,
     /// The same after all nodes were restarted.
@@ -199,6 +202,29 @@ impl fmt::Display for Report {
             "  {} led after                             {}",
             leader.to.as_deref().unwrap_or("nobody"),
             seconds(leader.began_s)
+        )?;
+        let Channels {
+            channels: (channels, consumers),
+            acknowledged,
+            uncertain,
+            missing,
+            repeated,
+            disordered,
+            longest_wait_s,
+            longest_gap_s,
+            ..
+        } = &self.channels;
+        writeln!(
+            f,
+            "\nChannels ({channels}, a producer and {consumers} consumers each)"
+        )?;
+        writeln!(
+            f,
+            "  {acknowledged} records acknowledged, {uncertain} of unknown outcome: {missing} deliveries missing, {repeated} repeated, {disordered} out of order"
+        )?;
+        writeln!(
+            f,
+            "  longest time without an acknowledgement {longest_wait_s:.2} s, without a delivery {longest_gap_s:.2} s"
         )?;
         writeln!(f, "\nLedger of the callers against the carts")?;
         for (when, v) in [
