@@ -99,6 +99,8 @@ struct Hub {
     book: AddressBook,
     admission: Admission,
     config: EngineConfig,
+    /// The stream whose frame is being delivered, and what is held back on it meanwhile.
+    delivering: Option<(StreamId, u32)>,
     scratch: Vec<u8>,
     /// Where frames go that no transport will carry.
     void: Vec<u8>,
@@ -128,6 +130,7 @@ impl<M: Machine> Engine<M> {
             table: Table::new(config.limits.streams_max),
             links: Links::new(config.links.clone(), config.limits.nodes_max, config.seed),
             book,
+            delivering: None,
             scratch: alloc::vec![0; HEADER_BYTES],
             void: Vec::with_capacity(HEADER_BYTES),
             config,
@@ -303,7 +306,7 @@ impl<M: Machine> Engine<M> {
                     return;
                 };
                 self.hub.table.message_came(stream);
-                let before = self.hub.table.held(stream);
+                self.hub.delivering = Some((stream, 0));
                 self.deliver(
                     now,
                     stream,
@@ -313,7 +316,8 @@ impl<M: Machine> Engine<M> {
                     storage,
                     up,
                 );
-                let held = self.hub.table.held(stream).saturating_sub(before);
+                // What is released meanwhile was credited then: it is no part of this frame.
+                let held = self.hub.delivering.take().map_or(0, |(_, held)| held);
                 let credit = (frame.len() as u32).saturating_sub(held);
                 if credit > 0 && self.hub.table.open(stream).is_some() {
                     transport.credit(stream, credit);
@@ -615,6 +619,14 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
 
     fn hold(&mut self, stream: StreamId, bytes: u32) {
         self.hub.table.hold(stream, bytes);
+        if let Some((_, held)) = self
+            .hub
+            .delivering
+            .as_mut()
+            .filter(|(delivering, _)| *delivering == stream)
+        {
+            *held = held.saturating_add(bytes);
+        }
     }
 
     fn release(&mut self, stream: StreamId, bytes: u32) {
@@ -647,6 +659,10 @@ impl<T: Transport, S: Storage> Io for Lent<'_, T, S> {
 
     fn node(&mut self, name: &str) -> Result<NodeId, Full> {
         self.hub.book.node(name)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.hub.book.find(name).is_some()
     }
 
     fn name(&self, node: NodeId) -> &str {

@@ -84,6 +84,12 @@ pub trait Io {
     /// [`Full`] if the address book is.
     fn node(&mut self, name: &str) -> Result<NodeId, Full>;
 
+    /// Whether `name` has a number already: then it is somebody else's to give back. An answer of yes that is wrong
+    /// only keeps a number.
+    fn knows(&self, _name: &str) -> bool {
+        true
+    }
+
     /// The name of a node. It stays while the process lives, unless the number is given back.
     fn name(&self, node: NodeId) -> &str;
 

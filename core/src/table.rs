@@ -233,10 +233,6 @@ impl Table {
         }
     }
 
-    pub(crate) fn held(&self, stream: StreamId) -> u32 {
-        self.slot(stream).map_or(0, |slot| slot.held)
-    }
-
     /// Lowers what is held back; returns by how much.
     pub(crate) fn release(&mut self, stream: StreamId, bytes: u32) -> u32 {
         self.slot_mut(stream).map_or(0, |slot| {
@@ -309,7 +305,6 @@ mod tests {
         let a = table.insert(OPENED, METHOD, Tag(1), None).unwrap();
         table.hold(a, 10);
         assert_eq!(table.release(a, 4), 4);
-        assert_eq!(table.held(a), 6);
         assert_eq!(table.release(a, 100), 6);
     }
 }

@@ -158,6 +158,11 @@ impl Io for FakeIo {
         Ok(NodeId(at as u32))
     }
 
+    fn knows(&self, name: &str) -> bool {
+        let at = self.names.iter().position(|known| known == name);
+        at.is_some_and(|at| !self.forgotten.contains(&NodeId(at as u32)))
+    }
+
     fn name(&self, node: NodeId) -> &str {
         &self.names[node.0 as usize]
     }
