@@ -51,6 +51,7 @@
 //! | `TF-L16` | UNAVAILABLE | the store failed, and a message was not appended | send it again |
 //! | `TF-L17` | UNAVAILABLE | the channel's log holds a record that this node cannot read | look at the versions of the nodes, and check the store |
 //! | `TF-L18` | INVALID_ARGUMENT | a record is larger than the node can send | raise the limit of messages |
+//! | `TF-L19` | PERMISSION_DENIED | somebody who is not known gives or takes a channel | show a certificate or a token, or let the node believe strangers |
 //! | `TF-L20` | FAILED_PRECONDITION | this node does not coordinate the channels | ask the leader, which is named if it is known |
 //! | `TF-L21` | INVALID_ARGUMENT | a report names no channel, or no term above zero | correct the client |
 //! | `TF-L22` | NOT_FOUND | no channel of that name | create it |
@@ -62,6 +63,7 @@
 //! | `TF-L28` | ABORTED | a later leadership has written to the catalog | give up the leadership |
 //! | `TF-L29` | UNAVAILABLE | the catalog holds more channels than this node can coordinate | raise its limit |
 //! | `TF-L30` | in the answer | a node is to be drained, and no other takes channels | start one |
+//! | `TF-L31` | FAILED_PRECONDITION | the node is stopping, and is not taken back | wait for its next start |
 //! | `TF-L40` | RESOURCE_EXHAUSTED | a record, or what opens a consumer, has more bytes than this client sends | send less, or raise the limit |
 //! | `TF-L41` | NOT_FOUND | no producer, or no consumer, of that number is open | open one |
 //! | `TF-L42` | ALREADY_EXISTS | a producer or a consumer of that number is open | give each a number of its own |
@@ -166,6 +168,8 @@ pub const BAD_REPORT: &str = "TF-L21: a report must name a channel and a term ab
 pub const NO_SUCH_CHANNEL: &str = "TF-L22: there is no channel of that name";
 /// No such node.
 pub const NO_SUCH_NODE: &str = "TF-L23: no node of that address is known to live";
+/// The node is stopping.
+pub const NODE_STOPS: &str = "TF-L31: the node is stopping, and is not taken back";
 /// The channel is there already.
 pub const CHANNEL_EXISTS: &str = "TF-L24: a channel of that name is there already";
 /// A limit of the coordinator.
@@ -228,6 +232,8 @@ pub const NOT_APPENDED: &str = "TF-L16: the store failed, and the message was no
 pub const UNREADABLE: &str = "TF-L17: the channel's log holds a record that this node cannot read";
 /// A record is too large.
 pub const UNSENDABLE: &str = "TF-L18: a record is larger than this node can send";
+/// Who asks for this?
+pub const COORDINATORS_ONLY: &str = "TF-L19: only a node of the cluster, or who is known by certificate or token, gives and takes channels";
 /// More bytes than are sent.
 pub const RECORD_TOO_LARGE: &str =
     "TF-L40: a record, or what opens a consumer, has more bytes than this client sends";

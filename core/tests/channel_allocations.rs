@@ -1,5 +1,6 @@
 //! A channel at work asks for no memory: messages of two producers, with and without numbers, more at once
-//! than may be in flight, appended, answered, read and delivered to two consumers.
+//! than may be in flight, appended, answered, read and delivered to two consumers; with everything kept, and with
+//! what is too much forgotten.
 
 #![allow(unsafe_code, clippy::unwrap_used, reason = "a test")]
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use trefoil_core::channels::dialect::Dialect;
 use trefoil_core::channels::messages::{Message, ProduceRequest, Spoken};
 use trefoil_core::channels::open::{Filter, Open, OpenConsumer, Policy};
-use trefoil_core::channels::worker::{Worker, WorkerConfig, WorkerEvent};
+use trefoil_core::channels::worker::{Retention, Worker, WorkerConfig, WorkerEvent};
 use trefoil_core::header::{Header, HeaderWriter};
 use trefoil_core::id::{MethodId, NodeId, StreamId, Tag};
 use trefoil_core::machine::{Full, Io, Machine};
@@ -18,7 +19,7 @@ use trefoil_core::method::streaming;
 use trefoil_core::status::Status;
 use trefoil_core::storage::{Done, Op, OwnerId, Records, record_head};
 use trefoil_core::stream::{Class, StreamIn};
-use trefoil_core::time::Instant;
+use trefoil_core::time::{Duration, Instant};
 use trefoil_proto::Encode;
 use trefoil_proto::streaming::{PChannelInfo, StreamingNodeManagerAssignRequest};
 
@@ -48,10 +49,12 @@ enum Asked {
     Fence,
     Append(u64),
     Read(u64),
+    Trim(u64),
 }
 
 /// Streams that take everything and a log that takes it once, in memory that was taken before.
 struct World {
+    now: Instant,
     frame: Vec<u8>,
     frames: u64,
     tags: Vec<(StreamId, Tag)>,
@@ -100,12 +103,12 @@ impl Io for World {
                 Asked::Append(expected)
             }
             Op::Read { from, .. } => Asked::Read(from),
+            Op::Trim { before, .. } => Asked::Trim(before),
             Op::Load { .. }
             | Op::Scan { .. }
             | Op::Cas { .. }
             | Op::Fence { .. }
             | Op::Tail { .. }
-            | Op::Trim { .. }
             | Op::Seal { .. }
             | Op::Keep { .. }
             | Op::Recall { .. } => Asked::Fence,
@@ -132,7 +135,7 @@ fn hear(worker: &mut Worker, world: &mut World, stream: StreamId, event: StreamI
     let tag = world.tags.iter().find(|(known, _)| *known == stream);
     let tag = tag.map_or(Tag::NEW, |(_, tag)| *tag);
     let mut up = |_: WorkerEvent<'_>| {};
-    worker.handle_stream(Instant::from_millis(1), stream, tag, event, world, &mut up);
+    worker.handle_stream(world.now, stream, tag, event, world, &mut up);
 }
 
 fn accept(
@@ -155,7 +158,7 @@ fn accept(
 
 fn run(worker: &mut Worker, world: &mut World) {
     let mut up = |_: WorkerEvent<'_>| {};
-    let now = Instant::from_millis(1);
+    let now = world.now;
     while let Some((tag, asked)) = world.ops.pop_front() {
         let done = match asked {
             Asked::Fence => Done::Tail {
@@ -164,7 +167,7 @@ fn run(worker: &mut Worker, world: &mut World) {
                 first: 0,
                 next: 0,
             },
-            Asked::Append(sequence) => Done::Durable { sequence },
+            Asked::Append(sequence) | Asked::Trim(sequence) => Done::Durable { sequence },
             Asked::Read(from) => {
                 // Lent to the worker, as a store's buffer would be.
                 let run = std::mem::take(&mut world.run);
@@ -213,6 +216,9 @@ fn round(worker: &mut Worker, world: &mut World, streams: [StreamId; 2], number:
         });
     }
     run(worker, world);
+    world.now += Duration::from_secs(1);
+    worker.handle_timeout(world.now, world, &mut |_: WorkerEvent<'_>| {});
+    run(worker, world);
 }
 
 thread_local! {
@@ -226,8 +232,9 @@ thread_local! {
     ]));
 }
 
-fn opened() -> (Worker, World, [StreamId; 2]) {
+fn opened(retention: Retention) -> (Worker, World, [StreamId; 2]) {
     let mut world = World {
+        now: Instant::from_millis(1),
         frame: vec![0; 4_096],
         frames: 0,
         tags: Vec::with_capacity(16),
@@ -238,6 +245,7 @@ fn opened() -> (Worker, World, [StreamId; 2]) {
     let config = WorkerConfig {
         in_flight_max: 64,
         dedupe_records: 100,
+        retention,
         ..WorkerConfig::new(1, OwnerId(1))
     };
     let mut worker = Worker::new(config).unwrap();
@@ -269,7 +277,19 @@ fn opened() -> (Worker, World, [StreamId; 2]) {
 
 #[test]
 fn a_channel_at_work_asks_for_no_memory() {
-    let (mut worker, mut world, streams) = opened();
+    let forgetting = Retention {
+        bytes: Some(100 << 10),
+        acknowledged: true,
+        interval: Duration::from_secs(2),
+        ..Retention::KEEP_ALL
+    };
+    for retention in [Retention::KEEP_ALL, forgetting] {
+        at_work(retention);
+    }
+}
+
+fn at_work(retention: Retention) {
+    let (mut worker, mut world, streams) = opened(retention);
     let mut number = 0;
     for _ in 0..50 {
         round(&mut worker, &mut world, streams, &mut number);
@@ -288,5 +308,7 @@ fn a_channel_at_work_asks_for_no_memory() {
         now.delivered - counted.delivered > appended,
         "to two consumers"
     );
+    let trims = now.trims - counted.trims;
+    assert_eq!(trims > 40, retention.forgets(), "{trims} trims");
     assert_eq!(asked, 0, "requests for memory for {taken} messages");
 }

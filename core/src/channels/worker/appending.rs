@@ -9,7 +9,7 @@ use super::record::{self, Origin};
 use super::slab::Key;
 use super::tags::{Of, Term};
 use super::why::Why;
-use super::{Lent, Worker, WorkerEvent, WorkerPlant};
+use super::{Lent, Retention, Worker, WorkerEvent, WorkerPlant};
 use crate::channels::messages::properties::{Reserved, decimal};
 use crate::channels::messages::{Message, Properties};
 use crate::machine::Full;
@@ -98,6 +98,7 @@ impl Worker {
             asker,
             tick,
             origin,
+            bytes: self.scratch.len() as u32,
             fate: Fate::InFlight,
         });
         if let Some(origin) = origin {
@@ -168,7 +169,7 @@ impl Worker {
             return;
         };
         self.counters.appended += 1;
-        channel.advance();
+        channel.advance(&self.config.retention);
         self.answer(asker, Ok(sequence), lent);
         self.answer_followers(slot, sequence, Ok(sequence), lent);
         self.wake(slot, lent);
@@ -262,12 +263,14 @@ impl Worker {
 
 impl super::channel::Channel {
     /// Forgets what is done at the front.
-    pub(super) fn advance(&mut self) {
-        while self
-            .pending
-            .front()
-            .is_some_and(|pending| pending.fate == Fate::Written)
-        {
+    pub(super) fn advance(&mut self, retention: &Retention) {
+        while let Some(pending) = self.pending.front().copied() {
+            if pending.fate != Fate::Written {
+                break;
+            }
+            let sequence = self.base();
+            self.extent
+                .count(retention, sequence, pending.tick, pending.bytes as usize);
             self.pending.pop_front();
         }
         self.durable = self.base();

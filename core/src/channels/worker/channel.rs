@@ -8,6 +8,7 @@ use super::dedupe::Dedupe;
 use super::lifetime::Lifetime;
 use super::opening::OpenStep;
 use super::record::Origin;
+use super::retention::Extent;
 use super::slab::Key;
 use super::tags::EPOCHS;
 use super::why::Why;
@@ -50,6 +51,8 @@ pub(super) struct Pending {
     pub(super) asker: Asker,
     pub(super) tick: u64,
     pub(super) origin: Option<Origin>,
+    /// Bytes of its record.
+    pub(super) bytes: u32,
     pub(super) fate: Fate,
 }
 
@@ -95,6 +98,8 @@ pub(super) struct Channel {
     pub(super) next: u64,
     pub(super) durable: u64,
     pub(super) last_tick: u64,
+    /// What its log holds, as far as that is looked at.
+    pub(super) extent: Extent,
     /// The last of `next`: their records are numbered without a gap.
     pub(super) pending: VecDeque<Pending>,
     /// Those of `pending` whose fate is not known.
@@ -129,6 +134,7 @@ impl Channel {
             next: 0,
             durable: 0,
             last_tick: 0,
+            extent: Extent::default(),
             pending: VecDeque::new(),
             in_flight: 0,
             followers: Vec::new(),

@@ -4,7 +4,7 @@
 use crate::time::{Instant, WallClock};
 
 /// Bits that count within a millisecond.
-const LOGICAL_BITS: u32 = 18;
+pub(super) const LOGICAL_BITS: u32 = 18;
 
 /// Last millisecond that is believed, in the year 3084: ticks stay far from where they would end.
 const MILLIS_MAX: u64 = (1 << 45) - 1;

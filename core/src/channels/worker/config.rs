@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::retention::Retention;
 use super::tags::{APPENDS_MAX, CHANNELS_MAX, SESSIONS_MAX};
 use crate::channels::dialect::Dialect;
 use crate::storage::OwnerId;
@@ -46,6 +47,12 @@ pub struct WorkerConfig {
     /// Newest records of a channel in which a message that is sent again, with a number, is found. So many
     /// are read when a channel is opened.
     pub dedupe_records: u32,
+    /// What of a channel is kept: everything, if nothing is said.
+    pub retention: Retention,
+    /// Whether a caller that neither says it is a node of ours nor is known by certificate, by token, or as one of
+    /// this very machine, may give and take channels, as a foreign coordinator does. Where nodes are known by
+    /// certificates it need not: then anybody who finds the port could take all channels away.
+    pub believes_strangers: bool,
     /// How long a channel that is taken away may finish what is under way. Then it is closed by force.
     pub close_timeout: Duration,
     /// Wait before a storage operation is tried again; doubles with each try, up to a hundredfold.
@@ -73,6 +80,8 @@ impl WorkerConfig {
             message_bytes_max: (64 << 20) - GROWTH_BYTES_MAX,
             read_bytes_max: 256 << 10,
             dedupe_records: 4_096,
+            retention: Retention::KEEP_ALL,
+            believes_strangers: true,
             close_timeout: Duration::from_secs(10),
             store_retry_delay: Duration::from_millis(10),
             seed: owner.0,
@@ -131,6 +140,7 @@ impl WorkerConfig {
         for (name, value) in [
             ("close_timeout", self.close_timeout),
             ("store_retry_delay", self.store_retry_delay),
+            ("retention.interval", self.retention.interval),
         ] {
             if value.is_zero() {
                 return Err(WorkerConfigError::Zero(name));
@@ -170,6 +180,10 @@ mod tests {
         assert_eq!(
             broken(|c| c.channels_max = u32::MAX),
             WorkerConfigError::TooMany("channels_max", CHANNELS_MAX)
+        );
+        assert_eq!(
+            broken(|c| c.retention.interval = Duration::ZERO),
+            WorkerConfigError::Zero("retention.interval")
         );
         assert_eq!(broken(|c| c.server_id = 0), WorkerConfigError::ServerId);
         assert_eq!(

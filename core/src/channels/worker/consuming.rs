@@ -78,7 +78,12 @@ impl Worker {
         self.feed(key, lent);
     }
 
-    /// Number of the first record that a policy wants.
+    /// Number of the next record that a consumer is to be given.
+    pub(super) fn next_of(&self, key: Key) -> Option<u64> {
+        Some(self.consumers.get(key)?.next)
+    }
+
+    /// Number of the first record that a policy wants. If it is forgotten, the first one kept takes its place.
     fn start(&self, slot: u32, policy: Policy<'_>) -> Result<u64, Why> {
         let number = |id| ids::sequence(self.config.dialect, id).ok_or(Why::NoPolicy);
         Ok(match policy {

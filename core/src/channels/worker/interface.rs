@@ -12,7 +12,7 @@ pub enum WorkerCommand<'a> {
     Wall(WallClock),
     /// The node is stopping: it takes no more channels, producers and consumers, and still gives channels up.
     Stop,
-    /// Forgets the records of an open channel below a number.
+    /// Forgets the records of an open channel below a number, whoever has not been given them.
     Trim {
         /// The channel's name.
         channel: &'a str,
@@ -104,6 +104,8 @@ pub struct ChannelView<'a> {
     pub consumers: usize,
     /// Messages on their way to the log.
     pub in_flight: usize,
+    /// Number of the first record kept, as far as is known.
+    pub first: u64,
     /// Number of the next record.
     pub next: u64,
     /// Records below it survive a crash.
@@ -131,6 +133,8 @@ pub struct WorkerCounters {
     pub delivered: u64,
     /// Looks at a log after something had gone wrong.
     pub recoveries: u64,
+    /// Times records were forgotten.
+    pub trims: u64,
     /// Requests of a kind that is not known here.
     pub skipped: u64,
 }
@@ -186,6 +190,7 @@ impl Worker {
             producers: channel.producers.len(),
             consumers: channel.consumers.len(),
             in_flight: channel.pending.len(),
+            first: channel.extent.first(),
             next: channel.next,
             durable: channel.durable,
             last_tick: channel.last_tick,

@@ -10,6 +10,8 @@
 //! | `closing` | an end in order, or by force when its time is up |
 //! | `producing` | streams of producers |
 //! | `consuming` | streams of consumers |
+//! | `retention` | how much of a channel is kept |
+//! | `forgetting` | what is forgotten, and when |
 //! | `record` | the bytes of a record |
 //!
 //! # What is promised
@@ -36,12 +38,14 @@ mod config;
 mod consuming;
 mod dedupe;
 mod delivery;
+mod forgetting;
 mod interface;
 mod lifetime;
 mod opening;
 mod producing;
 mod record;
 mod recovering;
+mod retention;
 mod slab;
 mod tags;
 #[cfg(test)]
@@ -63,6 +67,7 @@ pub use self::interface::{
     WorkerRefused,
 };
 use self::producing::Producer;
+pub use self::retention::Retention;
 use self::slab::{Key, Slab};
 pub use self::tags::MACHINE;
 use self::tags::{Of, Term};
@@ -70,11 +75,14 @@ use self::why::Why;
 use crate::channels::dialect::Dialect;
 use crate::channels::failure::Failure;
 use crate::channels::open::{self, Open, REQUEST_BYTES_MAX};
+use crate::codes;
 use crate::header::Header;
 use crate::id::{MethodId, StreamId, Tag};
+use crate::identity::Identity;
 use crate::machine::{Events, Io, Machine};
 use crate::method::streaming;
-use crate::storage::{Done, Op};
+use crate::status::{Code, Status};
+use crate::storage::Done;
 use crate::stream::StreamIn;
 use crate::time::{Instant, earliest};
 use crate::timers::Timers;
@@ -100,6 +108,8 @@ pub struct Worker {
     retries: Timers,
     /// By channel: when closing ends by force.
     deadlines: Timers,
+    /// By channel: when it is next looked whether something is to be forgotten.
+    looks: Timers,
     /// Consumers for whom the store had no room, and when to try again.
     starved: VecDeque<Key>,
     starved_until: Option<Instant>,
@@ -128,6 +138,7 @@ impl Worker {
             consumers: Slab::new(config.sessions_max),
             retries: Timers::new(0),
             deadlines: Timers::new(0),
+            looks: Timers::new(0),
             starved: VecDeque::new(),
             starved_until: None,
             unsettled: Vec::new(),
@@ -184,8 +195,14 @@ impl Worker {
         stream: StreamId,
         method: MethodId,
         header: Header<'_>,
+        is_known: bool,
         lent: &mut Lent<'_>,
     ) {
+        let gives = matches!(method, streaming::ASSIGN | streaming::REMOVE);
+        if gives && !is_known && !self.config.believes_strangers {
+            let status = Status::new(Code::PermissionDenied, codes::COORDINATORS_ONLY);
+            return lent.io.end(stream, status);
+        }
         // Taken out for as long as what is decoded into it is looked at.
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.resize(scratch.len().max(REQUEST_BYTES_MAX), 0);
@@ -205,54 +222,6 @@ impl Worker {
         }
         self.scratch = scratch;
     }
-
-    fn trim(&mut self, name: &str, before: u64, lent: &mut Lent<'_>) -> Result<(), WorkerRefused> {
-        let slot = self.find(name).ok_or(WorkerRefused::NotOpen)?;
-        let channel = &self.channels[slot as usize];
-        let term = channel.lifetime.open_at().ok_or(WorkerRefused::NotOpen)?;
-        // The last record stays: it has the tick that the next term must be above.
-        if before >= channel.durable {
-            return Err(WorkerRefused::NotThere);
-        }
-        if channel.is_troubled() {
-            return Err(WorkerRefused::Busy);
-        }
-        let (term, owner) = self.writes_as(term);
-        let op = Op::Trim {
-            log: &channel.log,
-            term,
-            owner,
-            before,
-        };
-        let of = Of::Trim(Term {
-            slot,
-            epoch: channel.epoch,
-        });
-        lent.io
-            .submit(op, of.tag())
-            .map_err(|_| WorkerRefused::Busy)
-    }
-
-    fn trimmed(&mut self, of: Term, done: &Done<'_>, lent: &mut Lent<'_>) {
-        let Some(channel) = self.at(of) else { return };
-        match *done {
-            Done::Durable { sequence } => lent.up.event(WorkerEvent::ChannelTrimmed {
-                channel: &channel.name,
-                first: sequence,
-            }),
-            Done::Fenced { .. } => {
-                self.fence(of.slot, lent);
-                self.go_on_recovering(of.slot, lent);
-            }
-            // What was not forgotten will be asked for again.
-            Done::Unknown
-            | Done::Conflict { .. }
-            | Done::Records(_)
-            | Done::Value { .. }
-            | Done::Values(_)
-            | Done::Tail { .. } => {}
-        }
-    }
 }
 
 impl Machine for Worker {
@@ -270,14 +239,25 @@ impl Machine for Worker {
         up: &mut dyn Events<Self>,
     ) {
         let lent = &mut Lent { now, io, up };
-        if let StreamIn::Accepted { method, header, .. } = event {
-            self.accepted(stream, method, header, lent);
+        if let StreamIn::Accepted {
+            method,
+            header,
+            trusted,
+            ..
+        } = event
+        {
+            // Who says that it is a node of ours was asked for what proves it, if anything is asked for.
+            let is_known = trusted || Identity::from_header(header).is_some();
+            self.accepted(stream, method, header, is_known, lent);
         } else {
             match Of::read(tag) {
                 Some(Of::Call(key)) => self.hear_call(key, event, lent),
                 Some(Of::Producer(key)) => self.hear_producer(key, event, lent),
                 Some(Of::Consumer(key)) => self.hear_consumer(key, event, lent),
-                Some(Of::Opening(_) | Of::Recovery(_) | Of::Trim(_) | Of::Append(..)) | None => {}
+                Some(
+                    Of::Opening(_) | Of::Recovery(_) | Of::Trim(_) | Of::Survey(_) | Of::Append(..),
+                )
+                | None => {}
             }
         }
         self.settle(lent);
@@ -298,6 +278,7 @@ impl Machine for Worker {
             Some(Of::Opening(of)) => self.opening_done(of, &done, lent),
             Some(Of::Recovery(of)) => self.recovery_done(of, &done, lent),
             Some(Of::Trim(of)) => self.trimmed(of, &done, lent),
+            Some(Of::Survey(of)) => self.surveyed(of, &done, lent),
             Some(Of::Call(_) | Of::Producer(_)) | None => {}
         }
         self.settle(lent);
@@ -327,6 +308,9 @@ impl Machine for Worker {
         while let Some((slot, _)) = self.deadlines.pop_due(now) {
             self.close_by_force(slot, lent);
         }
+        while let Some((slot, _)) = self.looks.pop_due(now) {
+            self.look(slot, lent);
+        }
         if self.starved_until.is_some_and(|until| until <= now) {
             self.feed_starved(lent);
         }
@@ -335,6 +319,7 @@ impl Machine for Worker {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let channels = earliest(self.retries.earliest(), self.deadlines.earliest());
+        let channels = earliest(channels, self.looks.earliest());
         earliest(channels, self.starved_until)
     }
 }

@@ -11,7 +11,7 @@
 use super::channel::{Channel, Flow};
 use super::clock::TICK_MAX;
 use super::tags::{Of, Term};
-use super::{Lent, Worker, WorkerEvent, WorkerPlant, record};
+use super::{Lent, Retention, Worker, WorkerEvent, WorkerPlant, record};
 use crate::storage::{Done, Op, Records};
 
 /// How far opening has come. The operation has been submitted, or will be when its time comes.
@@ -80,6 +80,7 @@ impl Worker {
     pub(super) fn opening_done(&mut self, of: Term, done: &Done<'_>, lent: &mut Lent<'_>) {
         let dedupe_records = self.config.dedupe_records;
         let unread = self.has(WorkerPlant::TailUnread);
+        let retention = self.config.retention;
         let Some(channel) = self.at(of) else { return };
         let Some(step) = channel.opening else { return };
         let next = match (step, *done) {
@@ -87,14 +88,13 @@ impl Worker {
             (OpenStep::Fencing, Done::Tail { first, next, .. }) => {
                 // At least the last record: it has the highest tick.
                 let from = next.saturating_sub(u64::from(dedupe_records.max(1)));
-                OpenStep::Reading {
-                    from: from.max(first),
-                    end: next,
-                }
+                let from = from.max(first);
+                channel.extent.begin(first, from);
+                OpenStep::Reading { from, end: next }
             }
             // Where there is a record, one is given; nothing is no answer.
             (OpenStep::Reading { from, end }, Done::Records(records)) if !records.is_empty() => {
-                match channel.take_tail(records, from, end, dedupe_records) {
+                match channel.take_tail(records, from, end, dedupe_records, &retention) {
                     Some(step) => step,
                     None => return self.cannot_open(of.slot, false, lent),
                 }
@@ -125,12 +125,19 @@ impl Worker {
         channel.flow = Flow::Running;
         channel.next = sequence + 1;
         channel.durable = channel.next;
+        channel.extent.count(
+            &self.config.retention,
+            sequence,
+            channel.last_tick,
+            record::TICK_BYTES,
+        );
         channel.lifetime.opened(channel.term);
         self.counters.opened += 1;
         lent.up.event(WorkerEvent::ChannelOpened {
             channel: &channel.name,
             term: channel.term,
         });
+        self.watch_retention(slot, lent);
         self.unsettled.push(slot);
     }
 
@@ -171,6 +178,7 @@ impl Channel {
         from: u64,
         end: u64,
         dedupe_records: u32,
+        retention: &Retention,
     ) -> Option<OpenStep> {
         let mut at = from;
         for (sequence, payload) in records.iter().take_while(|(at, _)| *at < end) {
@@ -182,6 +190,8 @@ impl Channel {
                 continue;
             };
             self.last_tick = self.last_tick.max(record.tick);
+            self.extent
+                .count(retention, sequence, record.tick, payload.len());
             if let Some(origin) = record.origin {
                 self.dedupe.insert(origin, sequence, dedupe_records);
             }

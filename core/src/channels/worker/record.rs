@@ -92,6 +92,9 @@ fn write_head(out: &mut Vec<u8>, kind: u8, term: u64, tick: u64) {
     out.extend_from_slice(&tick.to_le_bytes());
 }
 
+/// Bytes of a record that only carries the time.
+pub(super) const TICK_BYTES: usize = 18;
+
 /// Writes a record that only carries the time.
 pub(super) fn write_tick(out: &mut Vec<u8>, term: u64, tick: u64) {
     write_head(out, TICK, term, tick);
@@ -172,6 +175,7 @@ mod tests {
     fn channel_records_come_back() {
         let mut out = Vec::new();
         write_tick(&mut out, 3, 9);
+        assert_eq!(out.len(), TICK_BYTES);
         let tick = Record {
             term: 3,
             tick: 9,

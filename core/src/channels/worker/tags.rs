@@ -37,6 +37,8 @@ pub(super) enum Of {
     Recovery(Term),
     /// What was forgotten of a log.
     Trim(Term),
+    /// A look at the log's first records.
+    Survey(Term),
     /// One append, by the lower bits of its record's number.
     Append(Term, u16),
 }
@@ -66,6 +68,7 @@ impl Of {
             Self::Recovery(of) => term(5, of, 0),
             Self::Trim(of) => term(6, of, 0),
             Self::Append(of, number) => term(7, of, number),
+            Self::Survey(of) => term(8, of, 0),
         };
         Tag::new(MACHINE, rest)
     }
@@ -88,6 +91,7 @@ impl Of {
             5 => Self::Recovery(term),
             6 => Self::Trim(term),
             7 => Self::Append(term, rest as u16),
+            8 => Self::Survey(term),
             _ => return None,
         })
     }
@@ -115,6 +119,7 @@ mod tests {
             Of::Recovery(Term { epoch: 0, ..term }),
             Of::Trim(Term { slot: 0, ..term }),
             Of::Append(term, u16::MAX),
+            Of::Survey(term),
         ] {
             assert_eq!(Of::read(of.tag()), Some(of));
             assert_eq!(of.tag().machine(), MACHINE);

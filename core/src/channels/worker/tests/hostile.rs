@@ -4,11 +4,17 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::world::{CHANNEL, World};
+use trefoil_proto::streaming::{
+    PChannelInfo, StreamingNodeManagerAssignRequest, StreamingNodeManagerRemoveRequest,
+};
+
+use super::world::{CHANNEL, World, config};
 use crate::channels::open::Policy;
 use crate::channels::worker::*;
 use crate::header::{Header, HeaderWriter};
+use crate::identity::Identity;
 use crate::memory::MemoryStore;
+use crate::status::Code;
 use crate::stream::StreamIn;
 
 const METHODS: [MethodId; 7] = [
@@ -71,5 +77,71 @@ proptest! {
         world.run();
         let strangers = world.worker.channels().filter(|channel| channel.name != CHANNEL);
         prop_assert!(strangers.count() <= 2 * frames.len(), "only an Assign is remembered");
+    }
+}
+
+/// Whoever finds the port could take all channels away.
+#[test]
+fn who_is_not_known_gives_and_takes_no_channel_where_strangers_are_not_believed() {
+    let node = Identity {
+        node: "a:1",
+        boot: 1,
+        incarnation: 1,
+        cluster: "c",
+        placement: 0,
+        store: 0,
+        electorate: 0,
+        features: 0,
+    };
+    let mut room = [0; 512];
+    let mut header = HeaderWriter::new(&mut room);
+    node.write(&mut header).unwrap();
+    let ours = header.finish();
+    let pchannel = |term| {
+        Some(PChannelInfo {
+            name: CHANNEL,
+            term,
+        })
+    };
+    for (believes_strangers, trusted, header, is_heard) in [
+        (true, false, Header::EMPTY, true),
+        (false, true, Header::EMPTY, true),
+        (false, false, ours, true),
+        (false, false, Header::EMPTY, false),
+    ] {
+        let config = WorkerConfig {
+            believes_strangers,
+            ..config(1)
+        };
+        let mut world = World::with(&MemoryStore::new(), config);
+        world.trusted = true;
+        world.open(2);
+        world.trusted = trusted;
+        let pchannel = (pchannel(2), pchannel(3));
+        let remove = StreamingNodeManagerRemoveRequest {
+            pchannel: pchannel.0,
+        };
+        let assign = StreamingNodeManagerAssignRequest {
+            pchannel: pchannel.1,
+        };
+        let calls = [
+            world.call_as(header, streaming::REMOVE, &remove),
+            world.call_as(header, streaming::ASSIGN, &assign),
+        ];
+        world.run();
+        for call in calls {
+            let (code, _, _) = world.io.ended[&call];
+            let expected = if is_heard {
+                Code::Ok
+            } else {
+                Code::PermissionDenied
+            };
+            assert_eq!(code, expected);
+        }
+        let term = world.worker.channel(CHANNEL).unwrap().term;
+        assert_eq!(term, if is_heard { 3 } else { 2 });
+        // Anybody may read and write: that is what tokens and certificates are for.
+        let producer = world.producer(term as i64);
+        assert_eq!(world.end_of(producer), None);
     }
 }

@@ -3,5 +3,6 @@ mod hostile;
 mod lifetimes;
 mod producing;
 mod random;
+mod retention;
 mod stores;
 mod world;

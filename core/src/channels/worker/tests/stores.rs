@@ -5,10 +5,11 @@ use crate::channels::dialect::ErrorCode;
 use crate::channels::open::Policy;
 use crate::channels::worker::*;
 use crate::memory::MemoryStore;
+use crate::storage::Op;
 use crate::time::Duration;
 
 fn not_appended(id: i64) -> Said {
-    Said::Failed(id, ErrorCode::Inner, crate::codes::NOT_APPENDED.into())
+    Said::Failed(id, ErrorCode::Inner, codes::NOT_APPENDED.into())
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::id::NodeId;
 use crate::machine::Full;
 use crate::memory::{MemorySession, MemoryStore};
 use crate::status::{Code, Status};
-use crate::storage::{Completion, OwnerId, Storage};
+use crate::storage::{Completion, Op, OwnerId, Storage};
 use crate::stream::Class;
 use crate::time::{Duration, WallClock};
 
@@ -224,6 +224,8 @@ pub(super) struct World {
     pub(super) events: Vec<String>,
     pub(super) now: Instant,
     pub(super) dialect: Dialect,
+    /// Whether who calls is known to be trusted.
+    pub(super) trusted: bool,
     session: MemorySession,
 }
 
@@ -251,6 +253,7 @@ impl World {
             io,
             events: Vec::new(),
             now: Instant::from_millis(1),
+            trusted: true,
             session: store.session("n", 16),
         }
     }
@@ -338,7 +341,7 @@ impl World {
             method,
             header,
             deadline: None,
-            trusted: true,
+            trusted: self.trusted,
         };
         self.hear(stream, event);
         stream
@@ -346,7 +349,17 @@ impl World {
 
     /// Calls a method of one message.
     pub(super) fn call(&mut self, method: MethodId, request: &impl Encode) -> StreamId {
-        let stream = self.accept(method, Header::EMPTY);
+        self.call_as(Header::EMPTY, method, request)
+    }
+
+    /// Calls a method of one message, and says something of the caller.
+    pub(super) fn call_as(
+        &mut self,
+        header: Header<'_>,
+        method: MethodId,
+        request: &impl Encode,
+    ) -> StreamId {
+        let stream = self.accept(method, header);
         let mut frame = vec![0; request.encoded_len()];
         request.encode_to_slice(&mut frame).unwrap();
         self.hear(stream, StreamIn::Frame(&frame));
