@@ -98,6 +98,8 @@ pub mod channels {
     pub const PLAN: MethodId = MethodId(24);
     /// A node gives up its channels.
     pub const DRAIN: MethodId = MethodId(25);
+    /// A node may have channels again.
+    pub const UNDRAIN: MethodId = MethodId(26);
 }
 
 /// Whether a method of the knots takes exactly one message and gives one.
@@ -113,7 +115,7 @@ pub const fn is_unary(method: MethodId) -> bool {
 /// store. Neither the election nor the channels need the former.
 #[must_use]
 pub const fn is_about_ids(method: MethodId) -> bool {
-    method.0 < cache::STREAM_VALUES.0 || method.0 > channels::DRAIN.0
+    method.0 < cache::STREAM_VALUES.0 || method.0 > channels::UNDRAIN.0
 }
 
 /// First number free for methods a user mounts; the numbers below belong to the knots.
@@ -361,6 +363,7 @@ mod tests {
             (channels::MOVE, "/trefoil.channels.v1.Channels/Move"),
             (channels::PLAN, "/trefoil.channels.v1.Channels/Plan"),
             (channels::DRAIN, "/trefoil.channels.v1.Channels/Drain"),
+            (channels::UNDRAIN, "/trefoil.channels.v1.Channels/Undrain"),
         ] {
             let (found, method) = methods.by_path(path).unwrap();
             assert_eq!(found, id);

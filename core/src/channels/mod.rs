@@ -11,7 +11,9 @@
 //! | [`open`] | what a stream of records is opened with |
 //! | [`messages`] | what is said on it, in either dialect |
 //! | [`server`] | the number of a start of a node |
+//! | [`backoff`] | how long to wait after a failure |
 
+pub mod backoff;
 pub mod balance;
 mod base64;
 pub mod client;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use trefoil_proto::channels::{
     Channel, CreateReply, CreateRequestView, DrainReply, DrainRequest, ListReply, ListRequest,
-    MoveReply, MoveRequest, Node, PlanReply, Step,
+    MoveReply, MoveRequest, Node, PlanReply, Step, UndrainReply, UndrainRequest,
 };
 use trefoil_proto::wire::{Decode, Encode};
 
@@ -167,6 +167,7 @@ impl Asked<'_> {
             channels::MOVE => self.relocate(up),
             channels::PLAN => self.plan(),
             channels::DRAIN => self.drain(up),
+            channels::UNDRAIN => self.undrain(up),
             _ => self.list(),
         }
     }
@@ -305,6 +306,17 @@ impl Asked<'_> {
         };
         Ok(wire::reply(self.io, self.stream, &reply)?)
     }
+
+    fn undrain(&mut self, up: &mut dyn Events<Channels>) -> Result<(), Wrong> {
+        let UndrainRequest { host } = UndrainRequest::parse(self.bytes)?;
+        let command = CoordinatorCommand::Undrain { address: host };
+        let done = self.channels.command(self.now, command, self.io, up);
+        let reply = UndrainReply {
+            accepted: done.is_ok(),
+            message: done.err().map_or("", CoordinatorRefused::message),
+        };
+        Ok(wire::reply(self.io, self.stream, &reply)?)
+    }
 }
 
 /// A channel as it is shown.
@@ -332,5 +344,167 @@ fn shown<'a>(now: Instant, channel: &ChannelView<'a>) -> Channel<'a> {
         reason: channel.reason,
         age_ms: u64::try_from(now.since(channel.since).as_millis()).unwrap_or(u64::MAX),
         failures: channel.failures,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::coordinator::CoordinatorConfig;
+    use crate::channels::worker::WorkerConfig;
+    use crate::header::Header;
+    use crate::machine::Machine;
+    use crate::node::channels::{ChannelsConfig, ChannelsEvent};
+    use crate::storage::{Done, OwnerId, Values};
+    use crate::testing::{FakeIo, OwnedStatus};
+
+    fn ignore(_: ChannelsEvent<'_>) {}
+
+    struct World {
+        channels: Channels,
+        io: FakeIo,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let config = ChannelsConfig {
+                coordinator: CoordinatorConfig::default(),
+                worker: WorkerConfig::new(1, OwnerId(1)),
+                weight: 1,
+            };
+            Self {
+                channels: Channels::new(config, "a:1", 1).unwrap(),
+                io: FakeIo::default(),
+            }
+        }
+
+        /// One that coordinates two nodes.
+        fn serving() -> Self {
+            let mut world = Self::new();
+            for (server_id, address) in [(1, "a:1"), (2, "b:1")] {
+                let up = CoordinatorCommand::NodeUp {
+                    server_id,
+                    address,
+                    weight: 1,
+                };
+                world.command(up).unwrap();
+            }
+            world
+                .command(CoordinatorCommand::Lead { token: 1 })
+                .unwrap();
+            let value = Done::Value {
+                revision: 0,
+                value: &[],
+            };
+            for done in [
+                value,
+                Done::Durable { sequence: 1 },
+                Done::Values(Values(&[])),
+            ] {
+                let (tag, _) = world.io.submitted.pop().unwrap();
+                let io = &mut world.io;
+                world
+                    .channels
+                    .handle_done(Instant::ZERO, tag, done, io, &mut ignore);
+            }
+            assert!(world.channels.coordinator().is_serving());
+            world
+        }
+
+        fn command(&mut self, command: CoordinatorCommand<'_>) -> Result<(), CoordinatorRefused> {
+            self.channels
+                .command(Instant::ZERO, command, &mut self.io, &mut ignore)
+        }
+
+        /// What a call is answered, and how it ended.
+        fn call(
+            &mut self,
+            method: MethodId,
+            request: &impl Encode,
+            trusted: bool,
+        ) -> (Vec<u8>, OwnedStatus) {
+            let mut bytes = alloc::vec![0; request.encoded_len()];
+            request.encode_to_slice(&mut bytes).unwrap();
+            let stream = self.io.accept();
+            let accepted = StreamIn::Accepted {
+                from: None,
+                method,
+                header: Header::EMPTY,
+                deadline: None,
+                trusted,
+            };
+            let (channels, io) = (&mut self.channels, &mut self.io);
+            handle_stream(
+                Instant::ZERO,
+                stream,
+                Tag::NEW,
+                accepted,
+                channels,
+                io,
+                &mut ignore,
+            );
+            if let Some((adopted, tag)) = io.adopted.pop() {
+                let event = StreamIn::Frame(&bytes);
+                handle_stream(
+                    Instant::ZERO,
+                    adopted,
+                    tag,
+                    event,
+                    channels,
+                    io,
+                    &mut ignore,
+                );
+            }
+            let end = io.take_end(stream).unwrap();
+            let answer = io.frames.pop().map(|(_, bytes)| bytes);
+            (answer.unwrap_or_default(), end)
+        }
+
+        fn drains(&self) -> Vec<bool> {
+            let nodes = self.channels.coordinator().nodes();
+            nodes.map(|node| node.drains).collect()
+        }
+    }
+
+    #[test]
+    fn a_node_is_drained_and_taken_back() {
+        let mut world = World::serving();
+        let drain = DrainRequest {
+            host: "b:1",
+            timeout_ms: 0,
+        };
+        let (answer, _) = world.call(channels::DRAIN, &drain, true);
+        assert!(DrainReply::parse(&answer).unwrap().accepted);
+        assert_eq!(world.drains(), [false, true]);
+        let undrain = UndrainRequest { host: "b:1" };
+        let (answer, end) = world.call(channels::UNDRAIN, &undrain, true);
+        assert_eq!(end.code, Code::Ok);
+        assert!(UndrainReply::parse(&answer).unwrap().accepted);
+        assert_eq!(world.drains(), [false, false]);
+        let nowhere = UndrainRequest { host: "c:1" };
+        let (answer, _) = world.call(channels::UNDRAIN, &nowhere, true);
+        let reply = UndrainReply::parse(&answer).unwrap();
+        assert_eq!(
+            (reply.accepted, reply.message),
+            (false, codes::NO_SUCH_NODE)
+        );
+    }
+
+    #[test]
+    fn only_callers_that_are_trusted_change_anything_and_only_the_leader_does() {
+        let mut world = World::serving();
+        for method in [
+            channels::CREATE,
+            channels::MOVE,
+            channels::DRAIN,
+            channels::UNDRAIN,
+        ] {
+            let undrain = UndrainRequest { host: "b:1" };
+            let (_, end) = world.call(method, &undrain, false);
+            assert_eq!(end.code, Code::PermissionDenied);
+            let (_, end) = World::new().call(method, &undrain, true);
+            assert_eq!(end.code, Code::FailedPrecondition);
+            assert!(end.message.starts_with("TF-L20"), "{}", end.message);
+        }
     }
 }

@@ -804,6 +804,99 @@ impl wire::Named for Step<'_> {
     type View = Step<'static>;
 }
 
+/// Whether it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UndrainReply<'a> {
+    /// Whether it is not drained any more.
+    pub accepted: bool,
+    /// Why not, for people.
+    pub message: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for UndrainReply<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                8 => self.accepted = r.bool()?,
+                18 => self.message = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for UndrainReply<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if self.accepted {
+            len = len.saturating_add(2);
+        }
+        if !self.message.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.message.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.message.is_empty() {
+            w.string(18, self.message)?;
+        }
+        if self.accepted {
+            w.bool(8, self.accepted)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for UndrainReply<'_> {
+    const NAME: &'static str = "trefoil.channels.v1.UndrainReply";
+    type View = UndrainReply<'static>;
+}
+
+/// Asks for a node to have channels again.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UndrainRequest<'a> {
+    /// The node's host.
+    pub host: &'a str,
+}
+
+impl<'a> wire::Decode<'a> for UndrainRequest<'a> {
+    #[inline]
+    fn merge(&mut self, mut r: wire::Reader<'a>) -> Result<(), wire::DecodeError> {
+        while !r.is_empty() {
+            match r.tag()? {
+                10 => self.host = r.string()?,
+                tag => r.skip(tag)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl wire::Encode for UndrainRequest<'_> {
+    fn encoded_len(&self) -> usize {
+        let mut len = 0usize;
+        if !self.host.is_empty() {
+            len = len.saturating_add(wire::prefixed_len(self.host.len()).saturating_add(1));
+        }
+        len
+    }
+
+    fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if !self.host.is_empty() {
+            w.string(10, self.host)?;
+        }
+        Ok(())
+    }
+}
+
+impl wire::Named for UndrainRequest<'_> {
+    const NAME: &'static str = "trefoil.channels.v1.UndrainRequest";
+    type View = UndrainRequest<'static>;
+}
+
 /// The package's `FileDescriptorSet` with all it imports, for gRPC reflection.
 #[cfg(feature = "descriptors")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("descriptors/channels.bin");
@@ -853,8 +946,15 @@ pub mod service {
             server_streaming: false,
         };
 
+        /// Let a node that was drained have channels again.
+        pub const UNDRAIN: MethodDescriptor = MethodDescriptor {
+            path: "/trefoil.channels.v1.Channels/Undrain",
+            client_streaming: false,
+            server_streaming: false,
+        };
+
         /// All methods.
-        pub static METHODS: &[MethodDescriptor] = &[LIST, CREATE, MOVE, PLAN, DRAIN];
+        pub static METHODS: &[MethodDescriptor] = &[LIST, CREATE, MOVE, PLAN, DRAIN, UNDRAIN];
     }
 
     /// All methods of all services of the package.
@@ -864,5 +964,6 @@ pub mod service {
         channels::MOVE,
         channels::PLAN,
         channels::DRAIN,
+        channels::UNDRAIN,
     ];
 }

@@ -294,3 +294,40 @@ impl ::prost::Name for DrainReply {
         "/trefoil.channels.v1.DrainReply".into()
     }
 }
+/// Asks for a node to have channels again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndrainRequest {
+    /// The node's host.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+}
+impl ::prost::Name for UndrainRequest {
+    const NAME: &'static str = "UndrainRequest";
+    const PACKAGE: &'static str = "trefoil.channels.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.channels.v1.UndrainRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.channels.v1.UndrainRequest".into()
+    }
+}
+/// Whether it may.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndrainReply {
+    /// Whether it is not drained any more.
+    #[prost(bool, tag = "1")]
+    pub accepted: bool,
+    /// Why not, for people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for UndrainReply {
+    const NAME: &'static str = "UndrainReply";
+    const PACKAGE: &'static str = "trefoil.channels.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "trefoil.channels.v1.UndrainReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/trefoil.channels.v1.UndrainReply".into()
+    }
+}

@@ -10,7 +10,8 @@ use trefoil_proto::streaming::{
 use trefoil_proto::wire::Repeated;
 
 use super::assignment::Assignment;
-use super::{Client, LEFT, Lent, WATCH_TAG, WATCH_TIMER, backoff};
+use super::{Client, LEFT, Lent, WATCH_TAG, WATCH_TIMER};
+use crate::channels::backoff::Backoff;
 use crate::channels::failure::Failure;
 use crate::channels::open::CLUSTER;
 use crate::header::HeaderWriter;
@@ -126,7 +127,7 @@ impl Client {
         let rounds = self.discovery.failures / self.config.coordinators.len() as u32;
         self.discovery.failures = self.discovery.failures.saturating_add(1);
         (self.discovery.phase, self.discovery.stream) = (Phase::Waiting, None);
-        let wait = backoff::wait(rounds, min, max, &mut self.rng);
+        let wait = Backoff { min, max }.after(rounds.saturating_add(1), &mut self.rng);
         self.timers.set(WATCH_TIMER, lent.now + wait);
     }
 

@@ -9,7 +9,7 @@
 //! | `session`, `resume` | when a stream of records is opened, left, and opened again |
 //! | `producer`, `consumer` | what has to be sent, and from where to go on reading |
 //! | `records` | what is said on the streams |
-//! | `reaction`, `backoff` | what a failure is answered with, and how long that waits |
+//! | `reaction` | what a failure is answered with |
 //!
 //! # What is promised
 //! - A record is answered once: [`Produced`](ClientEvent::Produced) or
@@ -23,11 +23,11 @@
 //! - A consumer of another process goes on with the ids and ticks that were handled here, by
 //!   [`Policy::StartAfter`](super::open::Policy::StartAfter) and
 //!   [`Filter::TimeTickGt`](super::open::Filter::TimeTickGt).
-//! - Nothing is tried again at once: between two attempts lies `backoff_min` at least, whatever servers say.
+//! - Nothing is tried again at once: between two attempts lies `backoff_min` at least, less what jitter takes off,
+//!   whatever servers say.
 //! - What is kept is bounded by the configuration, whatever servers say.
 
 mod assignment;
-mod backoff;
 mod channels;
 pub mod config;
 mod consumer;

@@ -5,7 +5,8 @@ use super::interface::ClientRefused;
 use super::producer::{Pending, Producer};
 use super::reaction::{self, Reaction, RecordReaction};
 use super::session::{Kind, Phase};
-use super::{Client, ClientEvent, Lent, backoff};
+use super::{Client, ClientEvent, Lent};
+use crate::channels::backoff::Backoff;
 use crate::channels::dialect::ErrorCode;
 use crate::channels::failure::Failure;
 use crate::channels::messages::properties::{Reserved, TYPE_TIME_TICK};
@@ -130,8 +131,8 @@ impl Client {
             RecordReaction::Again if producer.again(request_id) => {
                 // One wait for all that are refused meanwhile.
                 if producer.resume_at.is_none() {
-                    let wait = backoff::wait(producer.refusals, min, max, &mut self.rng);
                     producer.refusals = producer.refusals.saturating_add(1);
+                    let wait = Backoff { min, max }.after(producer.refusals, &mut self.rng);
                     producer.resume_at = Some(lent.now + wait);
                 }
             }

@@ -3,7 +3,8 @@
 use super::producer::Producer;
 use super::reaction::{self, Reaction};
 use super::session::{Kind, Phase};
-use super::{Client, ClientEvent, LEFT, Lent, backoff, session_tag, session_timer};
+use super::{Client, ClientEvent, LEFT, Lent, session_tag, session_timer};
+use crate::channels::backoff::Backoff;
 use crate::channels::dialect::ErrorCode;
 use crate::channels::failure::Failure;
 use crate::channels::messages::{ConsumeRequest, ProduceRequest, Properties, Spoken};
@@ -156,8 +157,8 @@ impl Client {
     fn back_off(&mut self, lent: &Lent<'_>, slot: u32) {
         let (min, max) = (self.config.backoff_min, self.config.backoff_max);
         if let Some(session) = self.sessions.at(slot) {
-            let wait = backoff::wait(session.failures, min, max, &mut self.rng);
             session.failures = session.failures.saturating_add(1);
+            let wait = Backoff { min, max }.after(session.failures, &mut self.rng);
             session.retry_at = Some(lent.now + wait);
         }
     }

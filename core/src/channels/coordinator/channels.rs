@@ -69,6 +69,8 @@ pub(super) struct Slot {
     /// It moves for the sake of balance.
     pub(super) moves: bool,
     pub(super) moved_at: Option<Instant>,
+    /// What it costs its node.
+    pub(super) load: u32,
     said: String,
 }
 
@@ -90,6 +92,7 @@ impl Slot {
             since: now,
             moves: false,
             moved_at: None,
+            load: 1,
             said: String::new(),
         }
     }
@@ -146,6 +149,7 @@ impl Slot {
             histories: meta.histories.len(),
             waits: self.waits(),
             reason: &self.said,
+            load: self.load,
             failures: self.failures,
             since: self.since,
         }

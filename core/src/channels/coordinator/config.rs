@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::backoff::Backoff;
+use crate::channels::backoff::Backoff;
 use crate::channels::dialect::Dialect;
 use crate::time::Duration;
 

@@ -44,6 +44,11 @@ pub enum CoordinatorCommand<'a> {
         /// When it must have let its channels go; `remove_timeout` from now if not said.
         deadline: Option<Instant>,
     },
+    /// A node that was to give up its channels may have some again. Of one that is stopping it is refused.
+    Undrain {
+        /// Where it is dialled.
+        address: &'a str,
+    },
     /// A node is gone from the membership.
     NodeGone {
         /// Its incarnation.
@@ -55,6 +60,17 @@ pub enum CoordinatorCommand<'a> {
         address: &'a str,
         /// Its share.
         weight: u32,
+    },
+    /// What a channel costs its node, in any unit that all channels share: records a second, say, or bytes. It is 1
+    /// until this is said, and again under the next leadership, so whoever measures says it again when
+    /// [`CoordinatorEvent::Serving`] is told. One that is said of some channels only counts against 1 of the others.
+    ///
+    /// Nodes cannot say it themselves: a `CollectStatus` of this wire is answered by an empty message.
+    Load {
+        /// Its name.
+        channel: &'a str,
+        /// What it costs; 0 counts as 1.
+        load: u32,
     },
     /// A channel is to be there. It is when [`CoordinatorEvent::Created`] is told.
     Create {
@@ -86,6 +102,8 @@ pub enum CoordinatorRefused {
     NoSuchChannel,
     /// No node of that address, or of that incarnation, is known to live.
     NoSuchNode,
+    /// The node is stopping.
+    NodeStops,
     /// The channel is there already.
     ChannelExists,
     /// A limit is reached.
@@ -103,6 +121,7 @@ impl CoordinatorRefused {
             Self::Token => codes::TOKEN_NOT_GREATER,
             Self::NoSuchChannel => codes::NO_SUCH_CHANNEL,
             Self::NoSuchNode => codes::NO_SUCH_NODE,
+            Self::NodeStops => codes::NODE_STOPS,
             Self::ChannelExists => codes::CHANNEL_EXISTS,
             Self::TooMany => codes::COORDINATOR_FULL,
             Self::Name => codes::BAD_NAME,
@@ -211,6 +230,8 @@ pub struct ChannelView<'a> {
     pub waits: Waits,
     /// What went wrong last, if it is not assigned.
     pub reason: &'a str,
+    /// What it costs its node, as far as was said.
+    pub load: u32,
     /// Attempts that failed in a row.
     pub failures: u32,
     /// Since when it is assigned, or is not.

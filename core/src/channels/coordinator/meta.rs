@@ -11,15 +11,9 @@ use trefoil_proto::streaming::{
 use trefoil_proto::{Decode, Each, Encode};
 
 use crate::channels::dialect::Dialect;
-
-/// Longest name of a channel, in bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-
-/// Whether a channel may be called `name`.
-#[must_use]
-pub const fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= NAME_BYTES_MAX
-}
+pub use crate::channels::open::{
+    CHANNEL_NAME_BYTES_MAX as NAME_BYTES_MAX, is_channel_name as is_name,
+};
 
 /// One life of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,7 +11,6 @@
 //! | `place` | which channel goes where, and when |
 //! | `nodes` | who lives |
 //! | `discover` | what clients are told |
-//! | [`backoff`] | how long to wait after a failure |
 //!
 //! # What is promised
 //! - **One node at a term.** A term is written to the catalog, against the revision that was read and under the
@@ -42,7 +41,6 @@
 //! A plan walks all channels; a push is encoded once for all clients.
 
 mod answers;
-pub mod backoff;
 mod catalog;
 mod channels;
 pub mod config;
@@ -60,6 +58,8 @@ mod tests;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+pub use super::backoff;
 
 use self::channels::Channels;
 pub use self::config::{CoordinatorConfig, CoordinatorConfigError, Fencing};
@@ -270,11 +270,22 @@ impl Coordinator {
             } => return self.node_up(server_id, address, weight, lent),
             CoordinatorCommand::NodeStopping { server_id } => {
                 let node = self.nodes.by_server(server_id);
-                self.drain(node.ok_or(CoordinatorRefused::NoSuchNode)?, None, lent);
+                let node = node.ok_or(CoordinatorRefused::NoSuchNode)?;
+                self.nodes.at_mut(node).stops = true;
+                self.drain(node, None, lent);
             }
             CoordinatorCommand::Drain { address, deadline } => {
                 let node = self.nodes.by_address(address);
                 self.drain(node.ok_or(CoordinatorRefused::NoSuchNode)?, deadline, lent);
+            }
+            CoordinatorCommand::Undrain { address } => {
+                let node = self.nodes.by_address(address);
+                let node = node.ok_or(CoordinatorRefused::NoSuchNode)?;
+                if self.nodes.at(node).stops {
+                    return Err(CoordinatorRefused::NodeStops);
+                }
+                self.nodes.at_mut(node).drain_by = None;
+                self.place_soon(lent.now);
             }
             CoordinatorCommand::NodeGone { server_id } => {
                 let node = self.nodes.by_server(server_id);
@@ -286,6 +297,13 @@ impl Coordinator {
                 let node = node.ok_or(CoordinatorRefused::NoSuchNode)?;
                 self.nodes.at_mut(node).weight = weight;
                 self.place_soon(lent.now);
+            }
+            CoordinatorCommand::Load { channel, load } => {
+                let at = self.channel_at(channel)?;
+                let known = core::mem::replace(&mut self.channels.at_mut(at).load, load.max(1));
+                if known != load.max(1) {
+                    self.place_later(lent.now);
+                }
             }
             CoordinatorCommand::Create { channel } => return self.create(channel, lent),
             CoordinatorCommand::Move { channel, to } => return self.move_to(channel, to, lent),
@@ -387,6 +405,7 @@ impl Coordinator {
             coordinator.interrupt(at, lent);
             coordinator.step(at, lent);
         });
+        self.nodes.give_number_back(node, lent.io);
         self.place_soon(lent.now);
     }
 

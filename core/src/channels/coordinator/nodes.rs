@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::meta::Incarnation;
-use crate::machine::Full;
+use crate::id::NodeId;
+use crate::machine::{Full, Io};
 use crate::time::Instant;
 
 /// How a node is.
@@ -25,6 +26,8 @@ pub(super) struct Node {
     pub(super) weight: u32,
     /// It is to give up its channels, by then.
     pub(super) drain_by: Option<Instant>,
+    /// It is stopping: it is not taken back.
+    pub(super) stops: bool,
     /// It was told to the layer above that it has none left.
     pub(super) told_drained: bool,
     /// Calls to it under way.
@@ -50,6 +53,8 @@ pub(super) struct Nodes {
     nodes: Vec<Node>,
     by_server: BTreeMap<i64, u32>,
     by_address: BTreeMap<Arc<str>, u32>,
+    /// Numbers that nobody had asked for before: they are given back when nobody lives at the address.
+    numbers: BTreeMap<Arc<str>, NodeId>,
 }
 
 /// What became of a node that was said to be up.
@@ -144,6 +149,7 @@ impl Nodes {
             life: Life::Up,
             weight,
             drain_by: None,
+            stops: false,
             told_drained: false,
             calls: 0,
             queue: VecDeque::new(),
@@ -159,6 +165,7 @@ impl Nodes {
             life: Life::Dead,
             weight: 0,
             drain_by: None,
+            stops: false,
             told_drained: false,
             calls: 0,
             queue: VecDeque::new(),
@@ -185,6 +192,30 @@ impl Nodes {
                 Life::Dead => Some((Instant::ZERO, at)),
             });
         gone.min().map(|(_, at)| at)
+    }
+
+    /// The number by which a node is called.
+    pub(super) fn number(&mut self, at: u32, io: &mut dyn Io) -> Result<NodeId, Full> {
+        let address = &self.nodes[at as usize].incarnation.address;
+        if let Some(number) = self.numbers.get(address) {
+            return Ok(*number);
+        }
+        let is_ours = !io.knows(address);
+        let number = io.node(address)?;
+        if is_ours {
+            self.numbers.insert(Arc::clone(address), number);
+        }
+        Ok(number)
+    }
+
+    /// Gives the number of a node back that nobody calls any more.
+    pub(super) fn give_number_back(&mut self, at: u32, io: &mut dyn Io) {
+        let address = &self.nodes[at as usize].incarnation.address;
+        if !self.by_address.contains_key(address) {
+            if let Some(number) = self.numbers.remove(address) {
+                io.forget(number);
+            }
+        }
     }
 
     /// Nobody waits for his turn any more.

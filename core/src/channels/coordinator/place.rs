@@ -145,7 +145,7 @@ impl Coordinator {
             inputs.rested_at = earliest(inputs.rested_at, rests_until);
             inputs.channels.push(Channel {
                 node,
-                load: 1,
+                load: slot.load,
                 rests: rests_until.is_some() || !slot.shown || slot.moves,
             });
             inputs.channel_slots.push(at);

@@ -306,8 +306,8 @@ impl Coordinator {
         lent: &mut Lent<'_>,
     ) -> Result<(), Full> {
         let tag = self.tag(Kind::Call, at);
+        let to = self.nodes.number(node, lent.io)?;
         let incarnation = &self.nodes.at(node).incarnation;
-        let to = lent.io.node(&incarnation.address)?;
         let mut room = [0; 64];
         let mut header = HeaderWriter::new(&mut room);
         let server_id = alloc::format!("{}", incarnation.server_id);

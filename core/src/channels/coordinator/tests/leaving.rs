@@ -237,3 +237,66 @@ fn a_server_id_that_is_known_at_another_address_is_refused_and_disturbs_nobody()
     world.assert_all_assigned();
     assert!(world.count_on(1) > 0 && world.count_on(5) > 0);
 }
+
+#[test]
+fn a_drained_node_is_taken_back_and_one_that_stops_is_not() {
+    let mut world = World::serving(3, 30);
+    let second = address(2);
+    let undrain = CoordinatorCommand::Undrain { address: &second };
+    drain(&mut world, 2, None);
+    world.run(Duration::from_secs(400));
+    assert_eq!(world.count_on(2), 0);
+    world.command(undrain).unwrap();
+    assert!(world.machine.nodes().all(|node| !node.drains));
+    world.run(Duration::from_secs(1_000));
+    assert_eq!(world.count_on(2), 10, "it has its share again");
+    world.assert_all_assigned();
+    // While it is given up, too: what has not left stays.
+    world.worker(2).mode = Mode::BlackHole;
+    drain(&mut world, 2, Some(Duration::from_secs(60)));
+    world.run(ms(100));
+    world.command(undrain).unwrap();
+    world.worker(2).mode = Mode::Well;
+    world.run(Duration::from_secs(1_000));
+    world.assert_all_assigned();
+    assert_eq!(world.count_on(2), 10);
+    // And it can be drained again, which is told again.
+    world.told.clear();
+    drain(&mut world, 2, None);
+    world.run(Duration::from_secs(10));
+    assert!(world.told.contains(&Told::Drained(2)));
+    let stopping = CoordinatorCommand::NodeStopping { server_id: 2 };
+    world.command(stopping).unwrap();
+    assert_eq!(world.command(undrain), Err(CoordinatorRefused::NodeStops));
+    let nowhere = CoordinatorCommand::Undrain { address: "x:1" };
+    assert_eq!(world.command(nowhere), Err(CoordinatorRefused::NoSuchNode));
+    // Its next start is another node.
+    world.gone(2);
+    world.up(12, &second);
+    world.command(undrain).unwrap();
+    world.run(Duration::from_secs(1_000));
+    assert_eq!(world.count_on(12), 10);
+}
+
+/// Nodes that come and go under ever new addresses take no more numbers than live at once.
+#[test]
+fn the_number_of_an_address_is_given_back_when_nobody_lives_there() {
+    let mut world = World::serving(1, 4);
+    // Somebody else had asked for this one, and may hold it.
+    world.io.node("other:1").unwrap();
+    world.up(1_000, "other:1");
+    for server_id in 2..100 {
+        // A new life at an address has the number of the one before.
+        let address = address(server_id / 2);
+        world.up(server_id, &address);
+        world.run(Duration::from_secs(400));
+        world.assert_all_assigned();
+        assert!(world.count_on(server_id) > 0, "it was called");
+        if server_id % 2 == 1 {
+            world.gone(server_id);
+        }
+    }
+    world.gone(1_000);
+    assert_eq!(world.io.fake.forgotten.len(), 49);
+    assert!(world.io.knows("other:1"));
+}

@@ -6,6 +6,7 @@ mod failures;
 mod leaderships;
 mod leaving;
 mod ledger;
+mod loads;
 mod moving;
 mod worker;
 mod world;

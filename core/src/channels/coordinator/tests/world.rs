@@ -124,6 +124,10 @@ impl Io for WorldIo {
         self.fake.node(name)
     }
 
+    fn knows(&self, name: &str) -> bool {
+        self.fake.knows(name)
+    }
+
     fn name(&self, node: NodeId) -> &str {
         self.fake.name(node)
     }
