@@ -1,8 +1,10 @@
-//! Plans for channels: how many move, how even it gets and how long it takes, beside the rules of two others.
+//! Plans for channels: how many move, how even it gets and how long it takes, beside the rules of two others. And the
+//! coordinator that carries them out.
 
 #![allow(missing_docs)]
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
+mod coordinator;
 mod peers;
 
 use std::hint::black_box;
@@ -170,6 +172,7 @@ fn times() {
 fn main() {
     rules();
     times();
+    coordinator::run();
     let mut criterion = Criterion::default().configure_from_args();
     let (nodes, channels) = (nodes(64), channels(&vec![None; 1024]));
     let (mut balancer, mut moves) = (Balancer::default(), Vec::new());

@@ -277,6 +277,8 @@ pub struct CoordinatorCounters {
     pub removes: u64,
     /// Removals that were given up, or skipped because the node was gone.
     pub removals_skipped: u64,
+    /// Plans made of which channel goes where.
+    pub plans: u64,
     /// Channels given to another node for the sake of balance.
     pub moves: u64,
     /// Reports that were news.

@@ -11,14 +11,20 @@ use super::{
 use crate::channels::balance::{Balancer, Channel, Move, Node, Pace, Reason};
 use crate::time::{Duration, Instant, earliest};
 
-/// How long what follows a channel's arrival waits for other arrivals: a plan walks all channels.
-const FOLLOW_UP: Duration = Duration::from_millis(10);
+/// What lies between two plans at least: a plan walks all channels, and what happens to one of them often happens to
+/// many. So planning takes a bounded part of a core, however fast channels are made or reported.
+const PLAN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The same by the number of channels, where there are more than 10,000.
+const PLAN_INTERVAL_PER_CHANNEL: Duration = Duration::from_micros(1);
 
 /// What is kept between plans.
 #[derive(Debug, Default)]
 pub(super) struct Placing {
     balancer: Balancer,
     moves: Vec<Move>,
+    /// When the last plan was made.
+    planned_at: Option<Instant>,
     /// The nodes that were waited for are there, or were waited for long enough.
     ready: bool,
 }
@@ -43,16 +49,23 @@ struct Inputs {
 }
 
 impl Coordinator {
-    /// A plan is made in this very moment, when all that happens in it has happened.
+    /// A plan is made in this very moment, when all that happens in it has happened; or a while after the last one.
     pub(super) fn place_soon(&mut self, now: Instant) {
-        if self.standing == Standing::Serving {
-            self.timers.set(DUE_PLACE, now);
-        }
+        let interval = self.plan_interval();
+        let due = self.placing.planned_at.map_or(now, |at| at + interval);
+        self.place_at(due.max(now));
     }
 
     /// A plan is made soon.
     pub(super) fn place_later(&mut self, now: Instant) {
-        let due = now + FOLLOW_UP;
+        self.place_at(now + self.plan_interval());
+    }
+
+    fn plan_interval(&self) -> Duration {
+        PLAN_INTERVAL.max(PLAN_INTERVAL_PER_CHANNEL * self.channels.len())
+    }
+
+    fn place_at(&mut self, due: Instant) {
         let sooner = self.timers.due(DUE_PLACE).is_some_and(|at| at <= due);
         if self.standing == Standing::Serving && !sooner {
             self.timers.set(DUE_PLACE, due);
@@ -64,6 +77,8 @@ impl Coordinator {
         if !self.is_serving() || !self.is_ready(lent) {
             return;
         }
+        self.placing.planned_at = Some(lent.now);
+        self.counters.plans += 1;
         let inputs = self.inputs(lent.now);
         let moving = self.channels.moving;
         let pace = self.pace(self.config.moves_max.saturating_sub(moving));

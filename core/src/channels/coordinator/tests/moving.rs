@@ -196,3 +196,18 @@ fn a_node_is_given_what_it_weighs() {
     assert_eq!((world.count_on(1), world.count_on(2)), (0, 40));
     world.assert_all_assigned();
 }
+
+/// A plan walks all channels: one for each that is made, or reported, would take a time that grows with its square.
+#[test]
+fn a_plan_is_made_for_all_that_happens_within_ten_milliseconds() {
+    let mut world = World::serving(4, 0);
+    let plans = world.machine.counters().plans;
+    for channel in 0..1_000 {
+        world.create(&name(channel));
+        world.run(Duration::from_micros(100));
+    }
+    world.run(ms(100));
+    world.assert_all_assigned();
+    let plans = world.machine.counters().plans - plans;
+    assert!((1..25).contains(&plans), "{plans} plans");
+}
