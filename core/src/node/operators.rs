@@ -350,7 +350,6 @@ fn shown<'a>(now: Instant, channel: &ChannelView<'a>) -> Channel<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::coordinator::CoordinatorConfig;
     use crate::channels::worker::WorkerConfig;
     use crate::header::Header;
     use crate::machine::Machine;
@@ -368,9 +367,8 @@ mod tests {
     impl World {
         fn new() -> Self {
             let config = ChannelsConfig {
-                coordinator: CoordinatorConfig::default(),
                 worker: WorkerConfig::new(1, OwnerId(1)),
-                weight: 1,
+                ..ChannelsConfig::default()
             };
             Self {
                 channels: Channels::new(config, "a:1", 1).unwrap(),
