@@ -102,7 +102,7 @@ fn node(me: usize, store: &MemoryStore) -> Process {
             ..CoordinatorConfig::default()
         },
         worker: WorkerConfig::new(1, OwnerId(boot)),
-        weights: Vec::new(),
+        ..ChannelsConfig::default()
     };
     let machine = Node::new(NodeConfig {
         ring,
