@@ -355,7 +355,7 @@ pub struct NodeArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum NodeCommand {
     /// Has a node give up its channels, and waits until it has none. It goes on otherwise, and gets none anew until
-    /// it is started again.
+    /// it is taken back, started again, or another node leads.
     Drain {
         /// Whom to ask.
         #[command(flatten)]
@@ -365,6 +365,14 @@ pub enum NodeCommand {
         /// After how many seconds its channels are opened elsewhere whatever it does.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
         within: u64,
+    },
+    /// Lets a node that was drained have channels again.
+    Undrain {
+        /// Whom to ask.
+        #[command(flatten)]
+        at: At,
+        /// The node, as it is dialled.
+        host: String,
     },
 }
 

@@ -77,6 +77,13 @@ pub struct Channels {
     pub expected_nodes: Option<u32>,
     /// Channels that are moved at once for balance; 3 if nothing is said.
     pub moves_max: Option<u32>,
+    /// Records older than this are forgotten, in seconds; kept for ever if nothing is said.
+    pub retain_s: Option<u64>,
+    /// The oldest records are forgotten where a channel has more bytes than this.
+    pub retain_bytes: Option<u64>,
+    /// `true`: what a connected consumer was not given yet is kept all the same.
+    #[serde(default)]
+    pub retain_for_consumers: bool,
 }
 
 /// Failure detection.

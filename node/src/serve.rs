@@ -185,6 +185,10 @@ fn channels(config: &Config) -> ChannelsConfig {
     let expected = file.expected_nodes.unwrap_or(voters.count() as u32);
     channels.coordinator.expected_nodes = expected.max(1);
     channels.weights = file.weights.clone().into_iter().collect();
+    let retention = &mut channels.worker.retention;
+    retention.age = file.retain_s.map(Duration::from_secs);
+    retention.bytes = file.retain_bytes;
+    retention.acknowledged = file.retain_for_consumers;
     if let Some(moves) = file.moves_max {
         channels.coordinator.moves_max = moves;
     }

@@ -211,6 +211,7 @@ impl NodeOptions {
         worker.owner = OwnerId(boot);
         worker.cluster.clone_from(&self.cluster);
         worker.seed = seed.rotate_left(24);
+        worker.believes_strangers &= !self.security.is_certified();
         let fits = self.limits.frame_bytes_max.saturating_sub(GROWTH_BYTES_MAX);
         worker.message_bytes_max = worker.message_bytes_max.min(fits);
         Some(channels)

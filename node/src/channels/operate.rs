@@ -50,8 +50,17 @@ pub async fn channels<P: Platform>(args: ChannelsArgs, way: &Way) -> Result<()> 
 /// # Errors
 /// No leader can be asked, or it refuses, or it took too long.
 pub async fn node<P: Platform>(args: NodeArgs, way: &Way) -> Result<()> {
-    let NodeCommand::Drain { at, host, within } = args.command;
-    drain(&operator::<P>(&at, way)?, &at, &host, within).await
+    match args.command {
+        NodeCommand::Drain { at, host, within } => {
+            drain(&operator::<P>(&at, way)?, &at, &host, within).await
+        }
+        NodeCommand::Undrain { at, host } => {
+            let done = operator::<P>(&at, way)?.undrain(&host).await;
+            done.map_err(|error| told(error, &at))?;
+            say(&format!("{host} may have channels again"));
+            Ok(())
+        }
+    }
 }
 
 fn told(error: CallError, at: &At) -> anyhow::Error {

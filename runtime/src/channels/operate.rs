@@ -10,7 +10,7 @@ use trefoil_core::time::Duration;
 use trefoil_proto::admin::StatusReply;
 use trefoil_proto::channels::{
     CreateReply, CreateRequest, DrainReply, DrainRequest, ListReply, ListRequest, MoveReply,
-    MoveRequest, PlanReply,
+    MoveRequest, PlanReply, UndrainReply, UndrainRequest,
 };
 use trefoil_proto::wire::{Decode, Encode};
 
@@ -203,6 +203,18 @@ impl<P: Platform> ChannelOperator<P> {
         let reply = DrainReply::parse(&bytes).map_err(undecodable)?;
         accepted(reply.accepted, reply.message)?;
         Ok(reply.channels)
+    }
+
+    /// Lets a node that was drained have channels again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn undrain(&self, host: &str) -> Result<(), CallError> {
+        let bytes = self
+            .ask(channels::UNDRAIN, &UndrainRequest { host })
+            .await?;
+        let reply = UndrainReply::parse(&bytes).map_err(undecodable)?;
+        accepted(reply.accepted, reply.message)
     }
 
     /// The answer of whoever leads. All questions may be asked twice.
