@@ -141,6 +141,8 @@ impl<P: Platform> Cluster<P> {
         let mut options = ClientOptions::to(self.hosts.clone());
         self.reach.client(&mut options);
         options.source = Some(BESIDE_MAJORITY);
+        // A coordinator that is cut off says nothing, and so does one without news: by this they are told apart.
+        options.limits.silence_max = Duration::from_secs(3);
         options
     }
 
