@@ -148,10 +148,14 @@ impl Traffic {
             channels: (CHANNELS, CONSUMERS),
             ..Channels::default()
         };
-        let channels = self.producing.into_iter().zip(self.finished);
-        for ((producing, finished), consuming) in channels.zip(self.consuming) {
+        let mut channels = Vec::new();
+        for (producing, finished) in self.producing.into_iter().zip(self.finished) {
             let sent = producing.await.context("a producer panicked")?;
             finished.send_replace(Some(Arc::new(sent.acknowledged.clone())));
+            channels.push(sent);
+        }
+        // They wait all at once.
+        for (sent, consuming) in channels.into_iter().zip(self.consuming) {
             let mut got = Vec::new();
             for consumer in consuming {
                 got.push(consumer.await.context("a consumer panicked")?);
