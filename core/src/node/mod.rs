@@ -24,8 +24,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use self::admin::{Admin, Asked};
-use self::channels::News;
-pub use self::channels::{Channels, ChannelsConfig, ChannelsConfigError, ChannelsEvent};
+pub use self::channels::{Channels, ChannelsConfig, ChannelsConfigError, ChannelsEvent, News};
 pub use self::part::{Part, PartConfig};
 use self::quorum::Quorum;
 use crate::channels::coordinator::{self, CoordinatorCommand, CoordinatorRefused};

@@ -40,7 +40,7 @@ mod interface;
 mod lifetime;
 mod opening;
 mod producing;
-mod record;
+pub mod record;
 mod recovering;
 mod slab;
 mod tags;
