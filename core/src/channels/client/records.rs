@@ -5,7 +5,7 @@ use super::interface::ClientRefused;
 use super::producer::{Pending, Producer};
 use super::reaction::{self, Reaction, RecordReaction};
 use super::session::{Kind, Phase};
-use super::{Client, ClientEvent, Lent, backoff};
+use super::{Client, ClientEvent, ClientPlant, Lent, backoff};
 use crate::channels::dialect::ErrorCode;
 use crate::channels::failure::Failure;
 use crate::channels::messages::properties::{Reserved, TYPE_TIME_TICK};
@@ -263,6 +263,7 @@ impl Client {
         }
         match consumer.fate(reserved.time_tick) {
             Fate::Deliver => {}
+            Fate::Skip if self.plant == Some(ClientPlant::DeliversAgain) => {}
             Fate::Skip => {
                 self.counters.skipped += 1;
                 return;

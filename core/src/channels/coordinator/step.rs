@@ -404,6 +404,9 @@ impl Coordinator {
                 self.channels.at_mut(at).say(text);
                 self.node_over(call.node, Life::Dead, lent);
             }
+            Verdict::Again { .. } if self.has(CoordinatorPlant::AsksOnce) => {
+                self.stop(at, text, lent);
+            }
             Verdict::Fatal => self.stop(at, text, lent),
             Verdict::Never => self.never(at, call.term, text, lent),
             Verdict::OutOfDate => self.out_of_date(at, call.term, text, lent),
