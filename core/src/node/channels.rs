@@ -242,13 +242,7 @@ impl Channels {
     }
 
     /// What the other machines heard.
-    pub fn hear(
-        &mut self,
-        now: Instant,
-        news: News,
-        io: &mut dyn Io,
-        up: &mut dyn Events<Self>,
-    ) {
+    pub fn hear(&mut self, now: Instant, news: News, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         self.introduce(now, io, up);
         let weight = self.weight;
         match news {

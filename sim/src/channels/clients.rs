@@ -49,6 +49,7 @@ impl Clients {
         (records, delivery): (&mut Records, &mut Delivery),
         world: &mut Worlds,
     ) {
+        self.send(client, Order::Watch, world);
         for channel in 0..plan.channels {
             let (producer, consumer) = (2 * channel as u64, 2 * channel as u64 + 1);
             let name = name_of(channel);
@@ -77,13 +78,23 @@ impl Clients {
     }
 
     fn send(&mut self, client: usize, order: Order, world: &mut Worlds) {
-        let wait = self.dice.between(Duration::ZERO, Duration::from_millis(100));
+        let wait = self
+            .dice
+            .between(Duration::ZERO, Duration::from_millis(100));
         world.command(client, wait, order);
     }
 
     /// A client appends a few records. Returns when it does so again.
-    pub fn produce(&mut self, client: usize, records: &mut Records, world: &mut Worlds) -> Duration {
-        let own = self.producers.iter().filter(|producer| producer.client == client);
+    pub fn produce(
+        &mut self,
+        client: usize,
+        records: &mut Records,
+        world: &mut Worlds,
+    ) -> Duration {
+        let own = self
+            .producers
+            .iter()
+            .filter(|producer| producer.client == client);
         let own: Vec<Producer> = own.copied().collect();
         if own.is_empty() {
             return Duration::from_secs(1);
@@ -95,7 +106,11 @@ impl Clients {
             let (key, number) = (producer.key, self.numbers);
             let payload = format!("{client}/{key}/{number}/{:padding$}", "").into_bytes();
             records.give((client, producer.key), payload.clone());
-            world.command(client, Duration::ZERO, Order::Produce(producer.key, payload));
+            world.command(
+                client,
+                Duration::ZERO,
+                Order::Produce(producer.key, payload),
+            );
         }
         self.dice.tail(self.think)
     }

@@ -1,9 +1,9 @@
 //! Counts of what happened. A batch that exercised too little proves nothing, and fails.
 
 use super::party::Party;
-pub use crate::ring::coverage::Coverage;
 use crate::disk::DiskCounts;
 use crate::net::NetCounts;
+pub use crate::ring::coverage::Coverage;
 
 /// What a batch of at least [`BATCH_MIN`] seeds must have reached, per hundred seeds.
 pub const MINIMA: &[(&str, u64)] = &[
@@ -51,7 +51,10 @@ pub fn missing(
 pub fn of_party(party: &Party) -> Coverage {
     let mut coverage = Coverage::default();
     if let Some(channels) = party.channels() {
-        let (coordinator, worker) = (channels.coordinator().counters(), channels.worker().counters());
+        let (coordinator, worker) = (
+            channels.coordinator().counters(),
+            channels.worker().counters(),
+        );
         for (name, count) in [
             ("leaderships", coordinator.leaderships),
             ("catalog writes", coordinator.writes),

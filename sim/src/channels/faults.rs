@@ -35,6 +35,15 @@ pub enum Act {
     Look,
 }
 
+/// What an operator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// He moved a channel.
+    Moves(usize),
+    /// He drained the node at an address.
+    Drains(String),
+}
+
 /// How long a node that died stays away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -62,10 +71,10 @@ impl Faults {
         self.dice.tail(self.plan.between)
     }
 
-    /// Something goes wrong.
-    pub fn strike(&mut self, oracle: &mut Oracle, world: &mut Worlds) {
+    /// Something goes wrong, or an operator does something.
+    pub fn strike(&mut self, oracle: &Oracle, world: &mut Worlds) -> Option<Hand> {
         if self.plan.kinds.is_empty() {
-            return;
+            return None;
         }
         let host = self.dice.index(self.plan.hosts);
         match self.plan.kinds[self.dice.index(self.plan.kinds.len())] {
@@ -81,9 +90,10 @@ impl Faults {
             }
             Kind::Slow => self.slow(world),
             Kind::Election => world.plan(world.now(), Act::Elect),
-            Kind::Move => self.relocate(host, oracle, world),
-            Kind::Drain => self.drain(host, oracle, world),
+            Kind::Move => return self.relocate(host, oracle, world),
+            Kind::Drain => return self.drain(host, oracle, world),
         }
+        None
     }
 
     fn parties(&self) -> usize {
@@ -189,22 +199,22 @@ impl Faults {
         }
     }
 
-    fn relocate(&mut self, host: usize, oracle: &Oracle, world: &mut Worlds) {
-        let channel = name_of(self.dice.index(self.plan.channels));
+    fn relocate(&mut self, host: usize, oracle: &Oracle, world: &mut Worlds) -> Option<Hand> {
+        let channel = self.dice.index(self.plan.channels);
         let to = self.plan.names[host].clone();
-        if let Some(leader) = oracle.leader {
-            world.subject.coverage.add("moves by operators", 1);
-            world.command(leader, Duration::ZERO, Order::Move(channel, to));
-        }
+        let order = Order::Move(name_of(channel), to);
+        world.subject.coverage.add("moves by operators", 1);
+        world.command(oracle.leader?, Duration::ZERO, order);
+        Some(Hand::Moves(channel))
     }
 
     /// One node of a run at most: what is drained stays so under a leadership.
-    fn drain(&mut self, host: usize, oracle: &Oracle, world: &mut Worlds) {
-        if let Some(leader) = oracle.leader.filter(|_| !self.drained) {
-            self.drained = true;
-            let order = Order::Drain(self.plan.names[host].clone());
-            world.command(leader, Duration::ZERO, order);
-        }
+    fn drain(&mut self, host: usize, oracle: &Oracle, world: &mut Worlds) -> Option<Hand> {
+        let leader = oracle.leader.filter(|_| !self.drained)?;
+        self.drained = true;
+        let address = self.plan.names[host].clone();
+        world.command(leader, Duration::ZERO, Order::Drain(address.clone()));
+        Some(Hand::Drains(address))
     }
 
     /// Ways are mended.

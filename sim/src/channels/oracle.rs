@@ -107,9 +107,16 @@ impl Oracle {
                 self.tell(node, Duration::from_millis(200), news, world);
             }
         }
-        let leader = self.leader.map(|leader| world.nodes()[leader].name().to_owned());
+        let leader = self
+            .leader
+            .map(|leader| world.nodes()[leader].name().to_owned());
         let leader = leader.filter(|_| self.leader != Some(node));
-        self.tell(node, Duration::from_millis(200), News::Follows { leader }, world);
+        self.tell(
+            node,
+            Duration::from_millis(200),
+            News::Follows { leader },
+            world,
+        );
     }
 
     /// A start of a node is taken for gone. `false` if it was so before, or another one is alive.

@@ -33,6 +33,8 @@ pub enum Order {
     Move(String, String),
     /// A node is to give up its channels.
     Drain(String),
+    /// A client watches where the channels are.
+    Watch,
     /// A client opens a producer.
     OpenProducer {
         /// Its number.
@@ -81,6 +83,7 @@ impl Order {
     /// The order as a client takes it, if it is for one.
     pub(super) fn for_client(&self) -> Option<ClientCommand<'_>> {
         Some(match self {
+            Self::Watch => ClientCommand::Watch,
             Self::OpenProducer {
                 key,
                 channel,

@@ -177,7 +177,8 @@ impl Host {
                 address,
                 deadline: None,
             },
-            Order::OpenProducer { .. }
+            Order::Watch
+            | Order::OpenProducer { .. }
             | Order::Produce(..)
             | Order::OpenConsumer(..)
             | Order::Acknowledge(..)
@@ -196,7 +197,9 @@ fn told(stream: StreamId, tag: Tag, event: &StreamIn<'_>) -> Option<Note> {
     if tag.rest() != 0 {
         return None;
     }
-    let response = AssignmentDiscoverResponseView::parse(frame).ok()?.response?;
+    let response = AssignmentDiscoverResponseView::parse(frame)
+        .ok()?
+        .response?;
     let AssignmentDiscoverResponseResponse::FullAssignment(full) = response else {
         return None;
     };

@@ -131,13 +131,7 @@ pub const PLANTS: &[Plant] = &[
         50,
         Mode::Storm,
     ),
-    coordinator(
-        "asks-once",
-        AsksOnce,
-        Invariant::Settled,
-        50,
-        Mode::Storm,
-    ),
+    coordinator("asks-once", AsksOnce, Invariant::Settled, 50, Mode::Storm),
     coordinator(
         "never-balances",
         NeverBalances,

@@ -13,7 +13,7 @@ use trefoil_core::time::WallClock;
 
 use super::clients::Clients;
 use super::coverage::{self, Coverage};
-use super::faults::{Act, Faults};
+use super::faults::{Act, Faults, Hand};
 use super::invariants::books::Books;
 use super::invariants::delivery::Delivery;
 use super::invariants::handover::Handover;
@@ -170,9 +170,16 @@ impl Run {
 
     fn begin(&mut self) {
         for party in 0..self.plan.names.len() {
-            let at = Moment::ZERO + self.dice.between(Duration::ZERO, Duration::from_millis(100));
+            let at = Moment::ZERO
+                + self
+                    .dice
+                    .between(Duration::ZERO, Duration::from_millis(100));
             let is_last = party + 1 == self.plan.hosts;
-            let late = if is_last { self.plan.late_start } else { Duration::ZERO };
+            let late = if is_last {
+                self.plan.late_start
+            } else {
+                Duration::ZERO
+            };
             self.world.plan(at + late, Act::Start(party));
         }
         let soon = |ms| Moment::ZERO + Duration::from_millis(ms);
@@ -201,7 +208,7 @@ impl Run {
         match act {
             Act::Start(party) => self.start(party),
             Act::End(node, session) => {
-                if self.world.nodes()[node].session() == session {
+                if !calm && self.world.nodes()[node].session() == session {
                     self.faults.crash(node, &self.oracle, &mut self.world);
                 }
             }
@@ -228,7 +235,11 @@ impl Run {
             Act::Produce(client) => self.produce(client),
             Act::Fault => {
                 if !calm {
-                    self.faults.strike(&mut self.oracle, &mut self.world);
+                    match self.faults.strike(&self.oracle, &mut self.world) {
+                        Some(Hand::Moves(channel)) => self.judges.throttle.moves(channel),
+                        Some(Hand::Drains(address)) => self.judges.throttle.drains(&address),
+                        None => {}
+                    }
                     let wait = self.faults.wait();
                     self.world.plan(self.world.now() + wait, Act::Fault);
                 }
@@ -249,7 +260,8 @@ impl Run {
             self.oracle.joins(party, &mut self.world);
         } else if party < self.plan.echo() {
             let judges = (&mut self.judges.records, &mut self.judges.delivery);
-            self.clients.open(party, &self.plan, judges, &mut self.world);
+            self.clients
+                .open(party, &self.plan, judges, &mut self.world);
         }
     }
 
@@ -388,7 +400,9 @@ impl Run {
             } => {
                 let key = (client, key);
                 let books = &mut judges.books;
-                judges.records.acknowledge(key, sequence, place, books, store, court);
+                judges
+                    .records
+                    .acknowledge(key, sequence, place, books, store, court);
             }
             Seen::Failed {
                 key,
@@ -398,7 +412,9 @@ impl Run {
             Seen::NotTaken(payload) => judges.records.take_back(&payload),
             Seen::Record { key, tick, payload } => {
                 let (key, books) = ((client, key), &mut judges.books);
-                judges.delivery.given(key, (tick, &payload), books, store, court);
+                judges
+                    .delivery
+                    .given(key, (tick, &payload), books, store, court);
             }
             Seen::Stopped(what) | Seen::Gone(what) => court.broken(Invariant::Settled, what),
             Seen::Misbehaved(why) => court.broken(Invariant::Contract, why.to_owned()),
@@ -420,7 +436,8 @@ impl Run {
                 if self.healed_at.is_none() && self.dice.chance(self.plan.echo_ppm) {
                     let wait = self.dice.tail(Duration::from_millis(500));
                     self.world.subject.coverage.add("calls made again", 1);
-                    self.world.command(self.plan.echo(), wait, Order::Echo(call));
+                    self.world
+                        .command(self.plan.echo(), wait, Order::Echo(call));
                 }
             }
             Note::Told {
@@ -430,7 +447,9 @@ impl Run {
             } => {
                 let terms = &self.judges.terms;
                 let watcher = (process, stream);
-                self.judges.versions.told(watcher, version, places, terms, court);
+                self.judges
+                    .versions
+                    .told(watcher, version, places, terms, court);
             }
         }
     }
@@ -494,14 +513,19 @@ impl Run {
             verdicts: &mut self.verdicts,
         };
         let store = &self.world.disk.store;
-        self.judges.records.finish(&mut self.judges.books, store, court);
+        self.judges
+            .records
+            .finish(&mut self.judges.books, store, court);
         let mut coverage = std::mem::take(&mut self.world.subject.coverage);
         for party in 0..self.plan.names.len() {
             if let Some(engine) = self.world.engine(party) {
                 coverage.merge(&coverage::of_party(engine.machine().machine().machine()));
             }
         }
-        coverage.merge(&coverage::of_world(&self.world.net.counts, &self.world.disk.counts));
+        coverage.merge(&coverage::of_world(
+            &self.world.net.counts,
+            &self.world.disk.counts,
+        ));
         Report {
             seed,
             hash: self.world.trace.hash(),

@@ -243,11 +243,18 @@ impl ChannelSubject {
     fn of_worker(&mut self, at: Moment, process: Process, event: WorkerEvent<'_>) {
         let channel = |name: &str| channel_of(name).unwrap_or(usize::MAX);
         let seen = match event {
-            WorkerEvent::ChannelOpened { channel: name, term } => Seen::Opened {
+            WorkerEvent::ChannelOpened {
+                channel: name,
+                term,
+            } => Seen::Opened {
                 channel: channel(name),
                 term,
             },
-            WorkerEvent::ChannelClosed { channel: name, term, .. } => Seen::Closed {
+            WorkerEvent::ChannelClosed {
+                channel: name,
+                term,
+                ..
+            } => Seen::Closed {
                 channel: channel(name),
                 term,
             },

@@ -6,7 +6,8 @@ use super::channels::Slot;
 use super::meta::State;
 use super::nodes::Known;
 use super::{
-    Coordinator, CoordinatorEvent, CoordinatorPlant, CoordinatorRefused, DUE_PLACE, Lent, PlannedMove, Standing,
+    Coordinator, CoordinatorEvent, CoordinatorPlant, CoordinatorRefused, DUE_PLACE, Lent,
+    PlannedMove, Standing,
 };
 use crate::channels::balance::{Balancer, Channel, Move, Node, Pace, Reason};
 use crate::time::{Duration, Instant, earliest};

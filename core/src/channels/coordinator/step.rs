@@ -236,6 +236,10 @@ impl Coordinator {
         }
         let drain_by = self.nodes.at(node).drain_by;
         let slot = self.channels.at_mut(at);
+        // What came to a node after its deadline is asked for once all the same.
+        let first = now + self.config.attempt_timeout;
+        let is_asked = slot.removal_by.is_some();
+        let drain_by = drain_by.map(|by| if is_asked { by } else { by.max(first) });
         let by = slot.removal_by.unwrap_or(now + self.config.remove_timeout);
         let by = drain_by.map_or(by, |drain_by| drain_by.min(by));
         slot.removal_by = Some(by);

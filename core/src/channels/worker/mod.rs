@@ -42,6 +42,7 @@ mod opening;
 mod producing;
 pub mod record;
 mod recovering;
+mod removals;
 mod slab;
 mod tags;
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use self::interface::{
     WorkerRefused,
 };
 use self::producing::Producer;
+use self::removals::Removals;
 use self::slab::{Key, Slab};
 pub use self::tags::MACHINE;
 use self::tags::{Of, Term};
@@ -93,6 +95,7 @@ pub struct Worker {
     clock: Clock,
     channels: Vec<Channel>,
     by_name: HashTable<u32>,
+    removals: Removals,
     calls: Slab<Call>,
     producers: Slab<Producer>,
     consumers: Slab<Consumer>,
@@ -123,6 +126,7 @@ impl Worker {
             clock: Clock::default(),
             channels: Vec::new(),
             by_name: HashTable::new(),
+            removals: Removals::default(),
             calls: Slab::new(config.calls_max),
             producers: Slab::new(config.sessions_max),
             consumers: Slab::new(config.sessions_max),

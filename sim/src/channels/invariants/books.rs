@@ -76,7 +76,10 @@ impl Books {
             let place = book.records.len();
             let written = record::read(&found.payload).ok();
             let Some(read) = written else {
-                court.broken(Invariant::OneWriter, format!("c{channel}: record {place} is none"));
+                court.broken(
+                    Invariant::OneWriter,
+                    format!("c{channel}: record {place} is none"),
+                );
                 return book;
             };
             let message = read.message.and_then(|bytes| Message::parse(bytes).ok());

@@ -47,17 +47,19 @@ impl Delivery {
         let book = books.read(channel, store, court);
         let due = book.messages.get(consumer.given);
         let due = due.map(|place| &book.records[*place]);
-        let fits = due.is_some_and(|due| {
-            (due.tick, due.payload.as_deref()) == (tick, Some(payload))
-        });
+        let fits =
+            due.is_some_and(|due| (due.tick, due.payload.as_deref()) == (tick, Some(payload)));
         if fits {
             consumer.given += 1;
             return;
         }
         let text = String::from_utf8_lossy(payload);
-        let due = due.and_then(|due| due.payload.as_deref()).unwrap_or(b"nothing");
+        let due = due
+            .and_then(|due| due.payload.as_deref())
+            .unwrap_or(b"nothing");
         let due = String::from_utf8_lossy(due);
-        let text = format!("c{channel}: {key:?} was given {text} at tick {tick}, and {due} was due");
+        let text =
+            format!("c{channel}: {key:?} was given {text} at tick {tick}, and {due} was due");
         court.broken(Invariant::Delivery, text);
     }
 

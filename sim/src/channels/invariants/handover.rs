@@ -30,9 +30,8 @@ impl Handover {
     pub fn opened(&mut self, channel: usize, term: u64, by: Process, court: &mut Court<'_>) {
         let open = &mut self.open[channel];
         if let Some((other, earlier)) = open.first().filter(|_| self.judged) {
-            let text = format!(
-                "c{channel}: {by:?} opens term {term} while {other:?} has it at {earlier}"
-            );
+            let text =
+                format!("c{channel}: {by:?} opens term {term} while {other:?} has it at {earlier}");
             court.broken(Invariant::Handover, text);
         }
         open.push((by, term));

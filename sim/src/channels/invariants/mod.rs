@@ -68,17 +68,33 @@ impl Invariant {
     #[must_use]
     pub const fn says(self) -> &'static str {
         match self {
-            Self::OneWriter => "nothing of a term is written once a later one is open, and each has one writer",
-            Self::Ticks => "time ticks grow within a channel, over all terms and whatever the clocks say",
-            Self::Acknowledged => "what is acknowledged is where it is said to be, and what failed for certain is nowhere",
+            Self::OneWriter => {
+                "nothing of a term is written once a later one is open, and each has one writer"
+            }
+            Self::Ticks => {
+                "time ticks grow within a channel, over all terms and whatever the clocks say"
+            }
+            Self::Acknowledged => {
+                "what is acknowledged is where it is said to be, and what failed for certain is nowhere"
+            }
             Self::Once => "what a producer with a name sends is written once",
             Self::Delivery => "each consumer is given each record once, in order",
-            Self::Terms => "terms grow, each has one node, and none is named before it is in the catalog",
-            Self::Handover => "no node opens what another still has, where nothing goes wrong or leases are relied on",
+            Self::Terms => {
+                "terms grow, each has one node, and none is named before it is in the catalog"
+            }
+            Self::Handover => {
+                "no node opens what another still has, where nothing goes wrong or leases are relied on"
+            }
             Self::Burnt => "no term is burnt by waiting",
-            Self::Throttle => "no more is moved for the sake of balance at once than may be, and not soon again",
-            Self::Versions => "versions grow for each watcher, and a later one tells of no earlier term",
-            Self::Settled => "everything is assigned, open, known and delivered soon after all faults end",
+            Self::Throttle => {
+                "no more is moved for the sake of balance at once than may be, and not soon again"
+            }
+            Self::Versions => {
+                "versions grow for each watcher, and a later one tells of no earlier term"
+            }
+            Self::Settled => {
+                "everything is assigned, open, known and delivered soon after all faults end"
+            }
             Self::Balance => "no node has two channels more than another soon after all faults end",
             Self::Contract => "every stream ends once, and due times are kept",
         }

@@ -102,7 +102,10 @@ impl Records {
     /// How many records wait for what becomes of them.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let all = self.producers.values().flat_map(|producer| &producer.records);
+        let all = self
+            .producers
+            .values()
+            .flat_map(|producer| &producer.records);
         all.filter(|(_, fate)| *fate == Fate::Waits).count()
     }
 

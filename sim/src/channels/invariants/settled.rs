@@ -37,7 +37,10 @@ pub fn unassigned(plan: &Plan, oracle: &Oracle, world: &Worlds) -> Option<String
         count += 1;
         let name = channel.name;
         let Some(node) = channel.node.filter(|_| channel.state == State::Assigned) else {
-            return Some(format!("{name} is {:?}, {:?}", channel.state, channel.waits));
+            return Some(format!(
+                "{name} is {:?}, {:?}",
+                channel.state, channel.waits
+            ));
         };
         let owner = plan.names.iter().position(|known| **known == *node.address);
         let owner = owner.and_then(|owner| channels(world, owner));
@@ -47,7 +50,10 @@ pub fn unassigned(plan: &Plan, oracle: &Oracle, world: &Worlds) -> Option<String
         });
         if !is_open {
             let term = channel.term;
-            return Some(format!("{name} is not open at {term} on {}: {view:?}", node.address));
+            return Some(format!(
+                "{name} is not open at {term} on {}: {view:?}",
+                node.address
+            ));
         }
     }
     (count < plan.channels).then(|| format!("there are {count} channels of {}", plan.channels))
@@ -71,8 +77,13 @@ pub fn unaware(plan: &Plan, oracle: &Oracle, world: &Worlds) -> Option<String> {
 pub fn uneven(oracle: &Oracle, world: &Worlds) -> Option<String> {
     let coordinator = channels(world, oracle.leader?)?.coordinator();
     let mut counts = Vec::new();
-    for node in coordinator.nodes().filter(|node| node.lives && !node.drains) {
-        let has = coordinator.channels().filter(|channel| channel.node == Some(node.node));
+    for node in coordinator
+        .nodes()
+        .filter(|node| node.lives && !node.drains)
+    {
+        let has = coordinator
+            .channels()
+            .filter(|channel| channel.node == Some(node.node));
         counts.push(has.count());
     }
     let (least, most) = (counts.iter().min()?, counts.iter().max()?);

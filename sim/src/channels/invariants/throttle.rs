@@ -1,5 +1,5 @@
 //! What is moved for the sake of balance is few at a time, and not moved again soon. It is judged where nothing goes
-//! wrong, for all channels that no operator had a hand in.
+//! wrong, for channels that no operator moved or drained.
 //!
 //! Planted against it: `no-throttle`.
 
@@ -12,7 +12,7 @@ use crate::moment::Moment;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Channel {
-    /// An operator moved it, or drains its node.
+    /// An operator moved it.
     handled: bool,
     moving: bool,
     moved_at: Option<Moment>,
@@ -22,6 +22,8 @@ struct Channel {
 #[derive(Debug)]
 pub struct Throttle {
     channels: Vec<Channel>,
+    /// Where the node is that an operator drains.
+    drained: Option<String>,
     moves_max: usize,
     interval: Duration,
 }
@@ -35,14 +37,20 @@ impl Throttle {
     pub fn new(channels: usize, moves_max: u32, interval: Duration) -> Self {
         Self {
             channels: vec![Channel::default(); channels],
+            drained: None,
             moves_max: moves_max as usize,
             interval,
         }
     }
 
-    /// An operator has a hand in a channel.
-    pub fn handled(&mut self, channel: usize) {
+    /// An operator moves a channel.
+    pub fn moves(&mut self, channel: usize) {
         self.channels[channel].handled = true;
+    }
+
+    /// An operator drains a node.
+    pub fn drains(&mut self, address: &str) {
+        self.drained = Some(address.to_owned());
     }
 
     /// A value is written to the catalog behind another, where nothing goes wrong.
@@ -50,17 +58,25 @@ impl Throttle {
         let known = &mut self.channels[channel];
         known.moving &= meta.state != State::Assigned;
         let begins = last.state == State::Assigned && meta.state == State::Assigning;
-        if !begins || known.handled {
+        let from = last.node.as_ref().map(|node| &*node.address);
+        let is_drained = self.drained.is_some() && from == self.drained.as_deref();
+        if !begins || known.handled || is_drained {
             return;
         }
-        let rested = known.moved_at.is_none_or(|at| at + self.interval <= court.at + WRITE);
+        let rested = known
+            .moved_at
+            .is_none_or(|at| at + self.interval <= court.at + WRITE);
         known.moved_at = Some(court.at);
         known.moving = true;
         if !rested {
             let text = format!("c{channel} is moved again too soon");
             court.broken(Invariant::Throttle, text);
         }
-        let moving = self.channels.iter().filter(|channel| channel.moving).count();
+        let moving = self
+            .channels
+            .iter()
+            .filter(|channel| channel.moving)
+            .count();
         if moving > self.moves_max {
             let text = format!("{moving} channels move, and {} may", self.moves_max);
             court.broken(Invariant::Throttle, text);

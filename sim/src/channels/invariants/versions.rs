@@ -45,9 +45,12 @@ impl Versions {
             return;
         }
         for (name, term, server_id) in &places {
-            let granted = channel_of(name).filter(|channel| terms.is_granted(*channel, *term, *server_id));
+            let granted =
+                channel_of(name).filter(|channel| terms.is_granted(*channel, *term, *server_id));
             if granted.is_none() {
-                let text = format!("{version:?} tells of {name} at {term}, which {server_id} was not given");
+                let text = format!(
+                    "{version:?} tells of {name} at {term}, which {server_id} was not given"
+                );
                 court.broken(Invariant::Versions, text);
             }
         }
@@ -58,7 +61,9 @@ impl Versions {
                 (&places, known)
             };
             if let Some(name) = falls(before, after) {
-                let text = format!("of {other:?} and {version:?} the later has the earlier term of {name}");
+                let text = format!(
+                    "of {other:?} and {version:?} the later has the earlier term of {name}"
+                );
                 court.broken(Invariant::Versions, text);
             }
         }
@@ -71,7 +76,10 @@ fn falls<'a>(before: &'a [Place], after: &[Place]) -> Option<&'a str> {
     let mut after = after.iter().peekable();
     for (name, term, _) in before {
         while after.next_if(|(other, ..)| other < name).is_some() {}
-        if after.peek().is_some_and(|(other, later, _)| other == name && later < term) {
+        if after
+            .peek()
+            .is_some_and(|(other, later, _)| other == name && later < term)
+        {
             return Some(name);
         }
     }
