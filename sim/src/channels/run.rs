@@ -29,7 +29,7 @@ use super::plan::{Mode, Plan};
 use super::plants::{Bug, Plant};
 use super::subject::{ChannelSubject, ROOT, Seen, Sight, channel_of, name_of};
 use crate::dice::Dice;
-use crate::disk::StorePlant;
+use crate::disk::{DiskConfig, StorePlant};
 use crate::moment::Moment;
 use crate::net::Process;
 use crate::trace::Trace;
@@ -212,6 +212,7 @@ impl Run {
                     self.faults.crash(node, &self.oracle, &mut self.world);
                 }
             }
+            Act::Declare(..) if calm => {}
             Act::Declare(node, session) => self.declare(node, session),
             Act::Rejoin(node, session) => {
                 if self.world.nodes()[node].session() == session {
@@ -313,6 +314,8 @@ impl Run {
     fn heal(&mut self) {
         self.healed_at = Some(self.world.now());
         self.world.heal();
+        // A store that was slow has left much to do.
+        self.world.disk.config = DiskConfig::default();
         for host in 0..self.plan.hosts {
             // Where leases are relied on, who is gone from the membership ends.
             let gone = !self.oracle.is_member(host) && self.plan.mode == Mode::Leased;
