@@ -147,13 +147,6 @@ pub const PLANTS: &[Plant] = &[
         Mode::Calm,
     ),
     plant(
-        "double-end",
-        Bug::Machine(MachinePlant::DoubleEnd),
-        Invariant::Contract,
-        50,
-        Mode::Storm,
-    ),
-    plant(
         "late-timeout",
         Bug::Machine(MachinePlant::LateTimeout),
         Invariant::Contract,

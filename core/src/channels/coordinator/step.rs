@@ -234,13 +234,11 @@ impl Coordinator {
         if !self.config.fencing.outlives_owners() {
             return None;
         }
-        let drain_by = self.nodes.at(node).drain_by;
+        let (drain_by, wait) = (self.nodes.at(node).drain_by, self.config.remove_timeout);
         let slot = self.channels.at_mut(at);
-        // What came to a node after its deadline is asked for once all the same.
-        let first = now + self.config.attempt_timeout;
-        let is_asked = slot.removal_by.is_some();
-        let drain_by = drain_by.map(|by| if is_asked { by } else { by.max(first) });
-        let by = slot.removal_by.unwrap_or(now + self.config.remove_timeout);
+        let by = slot.removal_by.unwrap_or(now + wait);
+        // The deadline is for what the node had: what it was given later is asked back as ever.
+        let drain_by = drain_by.filter(|drain_by| by < *drain_by + wait);
         let by = drain_by.map_or(by, |drain_by| drain_by.min(by));
         slot.removal_by = Some(by);
         Some(by)

