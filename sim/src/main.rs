@@ -15,6 +15,7 @@
 //! trefoil-sim election --plant all          every bug in turn; exit code 0 only if all are seen
 //! trefoil-sim channels --seeds 2000         a batch of channels; exit code 0 only if it is clean
 //! trefoil-sim channels --seed 17 --trace    one seed again, with everything that happened
+//! trefoil-sim channels --model              every schedule of small worlds of channels, as of elections
 //! trefoil-sim channels --plant all          every bug in turn; exit code 0 only if all are seen
 //! trefoil-sim election --figures            times to the next leader; exit code 0 only if targets are met
 //! ```
@@ -153,6 +154,18 @@ struct ChannelsArgs {
     /// What every world is like; drawn for each seed if absent.
     #[arg(long, conflicts_with = "plant")]
     mode: Option<Mode>,
+    /// Explore every schedule of small worlds.
+    #[arg(long, conflicts_with_all = ["seed", "plant", "mode"])]
+    model: bool,
+    /// With `--model`: only this configuration.
+    #[arg(long, requires = "model")]
+    config: Option<String>,
+    /// With `--model`: the heavy configurations, too.
+    #[arg(long, requires = "model")]
+    heavy: bool,
+    /// With `--model`: states of one world after which it is given up.
+    #[arg(long, requires = "model", default_value_t = 20_000_000)]
+    states: u64,
     /// Threads; as many as there are processors if absent.
     #[arg(long)]
     threads: Option<usize>,
@@ -186,6 +199,7 @@ fn main() -> ExitCode {
             report::figures(&random::figures::measure(args.runs), args.runs)
         }
         Knot::Election(args) => election(&args),
+        Knot::Channels(args) if args.model => model_of_channels(&args),
         Knot::Channels(args) => of_channels(&args),
         Knot::Convergence { nodes, runs } => {
             let nodes = nodes as usize;
@@ -281,6 +295,24 @@ fn of_channels(args: &ChannelsArgs) -> ExitCode {
     let stop_at = options.plant.map(|plant| plant.breaks);
     let batch = channels::batch::run(args.first, args.seeds, &options, threads, stop_at);
     report::channels::batch(&batch, &options, &stopwatch)
+}
+
+fn model_of_channels(args: &ChannelsArgs) -> ExitCode {
+    let mut configs = channels::model::configs::all();
+    match &args.config {
+        Some(name) => configs.retain(|config| config.name == name),
+        None => configs.retain(|config| args.heavy || !config.heavy),
+    }
+    if configs.is_empty() {
+        return report::channels::no_such_config();
+    }
+    let stopwatch = report::Stopwatch::start();
+    let mut told = report::channels::Model::default();
+    let threads = threads(args.threads);
+    channels::model::configs::run(&configs, threads, args.states, |config, found| {
+        told.config(config, found);
+    });
+    told.end(&stopwatch)
 }
 
 fn model(args: &ElectionArgs) -> ExitCode {

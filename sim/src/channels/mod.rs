@@ -9,6 +9,7 @@ pub mod clients;
 pub mod coverage;
 pub mod faults;
 pub mod invariants;
+pub mod model;
 pub mod oracle;
 pub mod order;
 pub mod party;

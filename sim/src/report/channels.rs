@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use trefoil_sim::channels::batch::{self, Batch};
 use trefoil_sim::channels::coverage;
 use trefoil_sim::channels::invariants::Invariant;
+use trefoil_sim::channels::model::configs::{self, Config};
+use trefoil_sim::channels::model::explore::Found;
 use trefoil_sim::channels::plan::Mode;
 use trefoil_sim::channels::plants::PLANTS;
 use trefoil_sim::channels::run::{Options, Report};
@@ -119,4 +121,71 @@ pub(crate) fn batch(batch: &Batch, options: &Options, stopwatch: &Stopwatch) -> 
         verdicts(first);
     }
     verdict(batch.failures.is_empty() && exercised)
+}
+
+/// The configuration that was asked for is none.
+pub(crate) fn no_such_config() -> ExitCode {
+    println!("these configurations can be explored:");
+    for config in configs::all() {
+        println!("  {}", config.name);
+    }
+    ExitCode::from(2)
+}
+
+/// The model checker, configuration by configuration as they end.
+#[derive(Default)]
+pub(crate) struct Model {
+    states: u64,
+    configs: usize,
+    wrong: usize,
+}
+
+impl Model {
+    /// One configuration.
+    pub(crate) fn config(&mut self, config: &Config, found: &Found) {
+        let is_fine = config.is_fine(found);
+        if self.configs == 0 {
+            println!(
+                "{:20} {:>11} {:>12} {:>5} {:>8} {:>8}",
+                "configuration", "states", "transitions", "depth", "openings", "seconds"
+            );
+        }
+        let says = match &found.broken {
+            Some((broken, way)) if is_fine => format!("found {broken:?} in {}", way.len()),
+            Some((broken, way)) => format!("BROKEN {broken:?} in {}", way.len()),
+            None if is_fine => "all seen".to_owned(),
+            None if config.finds.is_some() => "FOUND NOTHING".to_owned(),
+            None if found.exhausted => "TOO FEW OPENINGS".to_owned(),
+            None => "NOT ALL SEEN".to_owned(),
+        };
+        println!(
+            "{:20} {:>11} {:>12} {:>5} {:>8} {:>8.1}  {says}",
+            config.name,
+            found.states,
+            found.transitions,
+            found.depth,
+            found.openings,
+            found.took.as_secs_f64(),
+        );
+        if let Some((_, way)) = found.broken.as_ref().filter(|_| !is_fine) {
+            for event in way {
+                println!("    {event:?}");
+            }
+        }
+        self.states += found.states;
+        self.configs += 1;
+        self.wrong += usize::from(!is_fine);
+    }
+
+    /// The end.
+    pub(crate) fn end(&self, stopwatch: &Stopwatch) -> ExitCode {
+        println!(
+            "{} states of {} configurations in {:.1} s; {} not as they should be",
+            self.states,
+            self.configs,
+            stopwatch.elapsed().as_secs_f64(),
+            self.wrong
+        );
+        verdict(self.wrong == 0)
+    }
 }

@@ -373,9 +373,7 @@ impl Coordinator {
         };
         let state_code = match self.standing {
             Standing::StandBy => StateCode::STAND_BY,
-            Standing::Fencing | Standing::Reading | Standing::Checking => {
-                StateCode::INITIALIZING
-            },
+            Standing::Fencing | Standing::Reading | Standing::Checking => StateCode::INITIALIZING,
             Standing::Serving => StateCode::HEALTHY,
         };
         let states: ComponentStates<'_> = ComponentStates {

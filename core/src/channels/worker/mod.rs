@@ -37,7 +37,8 @@ mod consuming;
 mod dedupe;
 mod delivery;
 mod interface;
-mod lifetime;
+#[doc(hidden)]
+pub mod lifetime;
 mod opening;
 mod producing;
 pub mod record;
