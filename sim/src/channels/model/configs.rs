@@ -60,8 +60,7 @@ const fn control(name: &'static str, world: World, plant: Plant, finds: Broken) 
 }
 
 /// One channel under everything that can go wrong.
-const ONE: World = World {
-    moves: 2,
+const ALL: World = World {
     leaders: 2,
     crashes: 1,
     unknowns: 1,
@@ -70,10 +69,25 @@ const ONE: World = World {
     ..CALM
 };
 
+/// One channel, a crash, a change of the coordinator, and a store whose outcomes are not all heard.
+const CRASH: World = World {
+    leaders: 2,
+    crashes: 1,
+    unknowns: 1,
+    ..CALM
+};
+
+/// One channel, and a zombie: a node that is taken for gone and lives, and an append that wakes late.
+const ZOMBIE: World = World {
+    leaders: 2,
+    lies: 1,
+    late: 1,
+    ..CALM
+};
+
 /// Two channels, a crash, and a change of the coordinator.
 const TWO: World = World {
     channels: 2,
-    moves: 2,
     leaders: 2,
     crashes: 1,
     ..CALM
@@ -81,7 +95,6 @@ const TWO: World = World {
 
 /// One channel where nothing fences.
 const LEASES: World = World {
-    leaders: 2,
     crashes: 1,
     lies: 1,
     leases: true,
@@ -107,9 +120,21 @@ pub fn all() -> Vec<Config> {
             },
             2,
         ),
-        holds("one-channel", ONE, 3),
+        holds("crash", CRASH, 2),
+        holds("zombie", ZOMBIE, 2),
         holds("two-channels", TWO, 2),
         holds("leases", LEASES, 2),
+        Config {
+            heavy: true,
+            ..holds(
+                "leases-two-leaders",
+                World {
+                    leaders: 2,
+                    ..LEASES
+                },
+                2,
+            )
+        },
         Config {
             heavy: true,
             ..holds(
@@ -125,7 +150,7 @@ pub fn all() -> Vec<Config> {
         },
         Config {
             heavy: true,
-            ..holds("three-moves", World { moves: 3, ..ONE }, 3)
+            ..holds("all", ALL, 3)
         },
         control(
             "no-fence",

@@ -104,6 +104,18 @@ pub struct Leader {
     pub gone: Vec<i64>,
 }
 
+impl Leader {
+    /// Whether a start has one of its channels, or had it. Of no other is it of any interest whether it is gone.
+    fn speaks_of(&self, id: i64) -> bool {
+        self.ledgers.iter().any(|ledger| {
+            let meta = ledger.meta();
+            let mut histories = meta.histories.iter();
+            let is_owner = meta.node.as_ref().is_some_and(|node| node.server_id == id);
+            is_owner || histories.any(|history| history.node.server_id == id)
+        })
+    }
+}
+
 /// What the owner of a channel knows of the one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Knows {
@@ -366,7 +378,8 @@ impl State {
             let earlier = (node_of(node.id) as i64 + 1) * 10..node.id;
             for id in earlier.chain([node.id]) {
                 let is_true = id != node.id || !node.lives;
-                if !leader.gone.contains(&id) && (is_true || self.left[3] > 0) {
+                let is_news = leader.speaks_of(id) && !leader.gone.contains(&id);
+                if is_news && (is_true || self.left[3] > 0) {
                     into.push(Event::Gone(at, id));
                 }
             }

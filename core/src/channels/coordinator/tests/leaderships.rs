@@ -53,7 +53,8 @@ fn a_leader_that_is_overtaken_while_it_reads_serves_nothing() {
     let world = World::serving(2, 4);
     let store = world.store.clone();
     let mut next = world.successor();
-    next.lead(8);
+    let lead = CoordinatorCommand::Lead { token: 8 };
+    next.command(lead).unwrap();
     // Its fence is raised, and its first page asked for.
     let reads = |world: &World| world.machine.standing == Standing::Reading;
     assert!(next.run_until(Duration::from_secs(1), reads));
