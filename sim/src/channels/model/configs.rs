@@ -124,33 +124,31 @@ pub fn all() -> Vec<Config> {
         holds("zombie", ZOMBIE, 2),
         holds("two-channels", TWO, 2),
         holds("leases", LEASES, 2),
+        holds(
+            "leases-two-leaders",
+            World {
+                leaders: 2,
+                ..LEASES
+            },
+            2,
+        ),
+        holds(
+            "two-channels-zombie",
+            World {
+                crashes: 0,
+                lies: 1,
+                late: 1,
+                ..TWO
+            },
+            2,
+        ),
         Config {
             heavy: true,
-            ..holds(
-                "leases-two-leaders",
-                World {
-                    leaders: 2,
-                    ..LEASES
-                },
-                2,
-            )
+            ..holds("all", ALL, 2)
         },
         Config {
             heavy: true,
-            ..holds(
-                "two-channels-all",
-                World {
-                    unknowns: 1,
-                    lies: 1,
-                    late: 1,
-                    ..TWO
-                },
-                2,
-            )
-        },
-        Config {
-            heavy: true,
-            ..holds("all", ALL, 3)
+            ..holds("three-moves", World { moves: 3, ..CRASH }, 3)
         },
         control(
             "no-fence",
