@@ -107,7 +107,7 @@ pub const PLANTS: &[Plant] = &[
         "gone-is-removed",
         GoneIsRemoved,
         Invariant::Handover,
-        50,
+        100,
         Mode::Leased,
     ),
     coordinator(

@@ -365,9 +365,10 @@ impl Subject for ChannelSubject {
             },
             ..EngineConfig::new(birth.name, "sim", birth.boot)
         };
-        let between = match self.bug {
-            Some(Bug::Machine(plant)) => plant,
-            _ => MachinePlant::None,
+        let between = if let Some(Bug::Machine(plant)) = self.bug {
+            plant
+        } else {
+            MachinePlant::None
         };
         // Nobody is asked to answer within a time: producers and consumers stay.
         let watched = Watched::new(
