@@ -5,6 +5,7 @@
 //! run: two runs of a seed have the same [`Trace`](trace::Trace) bit for bit.
 #![forbid(unsafe_code)]
 
+pub mod channels;
 pub mod dice;
 pub mod disk;
 pub mod election;

@@ -13,6 +13,10 @@
 //! trefoil-sim election --hostile            the same beside one that says anything to anybody
 //! trefoil-sim election --seed 17 --trace    one seed again, with everything that happened
 //! trefoil-sim election --plant all          every bug in turn; exit code 0 only if all are seen
+//! trefoil-sim channels --seeds 2000         a batch of channels; exit code 0 only if it is clean
+//! trefoil-sim channels --seed 17 --trace    one seed again, with everything that happened
+//! trefoil-sim channels --model              every schedule of small worlds of channels, as of elections
+//! trefoil-sim channels --plant all          every bug in turn; exit code 0 only if all are seen
 //! trefoil-sim election --figures            times to the next leader; exit code 0 only if targets are met
 //! ```
 #![forbid(unsafe_code)]
@@ -22,6 +26,7 @@ mod report;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use trefoil_sim::channels;
 use trefoil_sim::election::model::{check, configs};
 use trefoil_sim::election::random::{self, plants};
 use trefoil_sim::ring::run::Options;
@@ -42,6 +47,8 @@ enum Knot {
     Ring(RingArgs),
     /// One leader, and tokens that only grow.
     Election(ElectionArgs),
+    /// Log channels: who has which, at which term, and what is written and read.
+    Channels(ChannelsArgs),
     /// How fast the membership alone settles.
     Convergence {
         /// Hosts.
@@ -127,6 +134,63 @@ struct ElectionArgs {
     threads: Option<usize>,
 }
 
+#[derive(Debug, Args)]
+struct ChannelsArgs {
+    /// Seeds to run.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
+    first: u64,
+    /// Run this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With `--seed`: print everything that happens.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Plant a bug. A name that is none prints the list.
+    #[arg(long)]
+    plant: Option<String>,
+    /// What every world is like; drawn for each seed if absent.
+    #[arg(long, conflicts_with = "plant")]
+    mode: Option<Mode>,
+    /// Explore every schedule of small worlds.
+    #[arg(long, conflicts_with_all = ["seed", "plant", "mode"])]
+    model: bool,
+    /// With `--model`: only this configuration.
+    #[arg(long, requires = "model")]
+    config: Option<String>,
+    /// With `--model`: the heavy configurations, too.
+    #[arg(long, requires = "model")]
+    heavy: bool,
+    /// With `--model`: states of one world after which it is given up.
+    #[arg(long, requires = "model", default_value_t = 20_000_000)]
+    states: u64,
+    /// Threads; as many as there are processors if absent.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mode {
+    /// Everything goes wrong.
+    Storm,
+    /// Nothing does.
+    Calm,
+    /// Everything does, and nothing but leases is relied on.
+    Leased,
+}
+
+impl From<Mode> for channels::plan::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Storm => Self::Storm,
+            Mode::Calm => Self::Calm,
+            Mode::Leased => Self::Leased,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match Cli::parse().knot {
         Knot::Ring(args) => ring(&args),
@@ -135,6 +199,8 @@ fn main() -> ExitCode {
             report::figures(&random::figures::measure(args.runs), args.runs)
         }
         Knot::Election(args) => election(&args),
+        Knot::Channels(args) if args.model => model_of_channels(&args),
+        Knot::Channels(args) => of_channels(&args),
         Knot::Convergence { nodes, runs } => {
             let nodes = nodes as usize;
             let figures: Vec<_> = (0..runs)
@@ -202,6 +268,51 @@ fn election(args: &ElectionArgs) -> ExitCode {
     let stop_at = plant.map(|plant| plant.breaks);
     let batch = random::batch::run(first, seeds, &options, threads, stop_at);
     report::elections(&batch, &options, &stopwatch)
+}
+
+fn of_channels(args: &ChannelsArgs) -> ExitCode {
+    let threads = threads(args.threads);
+    let plant = args.plant.as_deref();
+    let options = match plant.map(|name| (name, channels::plants::by_name(name))) {
+        Some(("all", None)) => return report::channels::planted(threads),
+        Some((_, None)) => return report::channels::no_such_plant(),
+        Some((_, Some(plant))) => channels::run::Options::planted(plant),
+        None => channels::run::Options {
+            mode: args.mode.map(Into::into),
+            plant: None,
+        },
+    };
+    if let Some(seed) = args.seed {
+        let trace = if args.trace {
+            Trace::to(report::line)
+        } else {
+            Trace::default()
+        };
+        let report = channels::run::run(seed, &options, trace);
+        return report::channels::one(&report, &options);
+    }
+    let stopwatch = report::Stopwatch::start();
+    let stop_at = options.plant.map(|plant| plant.breaks);
+    let batch = channels::batch::run(args.first, args.seeds, &options, threads, stop_at);
+    report::channels::batch(&batch, &options, &stopwatch)
+}
+
+fn model_of_channels(args: &ChannelsArgs) -> ExitCode {
+    let mut configs = channels::model::configs::all();
+    match &args.config {
+        Some(name) => configs.retain(|config| config.name == name),
+        None => configs.retain(|config| args.heavy || !config.heavy),
+    }
+    if configs.is_empty() {
+        return report::channels::no_such_config();
+    }
+    let stopwatch = report::Stopwatch::start();
+    let mut told = report::channels::Model::default();
+    let threads = threads(args.threads);
+    channels::model::configs::run(&configs, threads, args.states, |config, found| {
+        told.config(config, found);
+    });
+    told.end(&stopwatch)
 }
 
 fn model(args: &ElectionArgs) -> ExitCode {

@@ -1,6 +1,8 @@
 //! What the program prints.
 #![expect(clippy::print_stdout, reason = "this module is the program's output")]
 
+pub(crate) mod channels;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

@@ -82,22 +82,34 @@ pub enum ChannelsEvent<'a> {
     Worker(WorkerEvent<'a>),
 }
 
-/// What other machines heard that a coordinator must know.
-#[derive(Debug)]
-pub(super) enum News {
+/// What other machines heard that a coordinator must know. Whoever knows members and leaders by other means can tell
+/// a part of its own.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A member is there.
     Up {
+        /// The number it has here.
         node: NodeId,
+        /// Its host string.
         host: String,
+        /// Counts its starts.
         incarnation: u64,
     },
+    /// A member is leaving.
     Draining {
+        /// Which.
         node: NodeId,
     },
+    /// A member is gone.
     Down {
+        /// Which.
         node: NodeId,
     },
+    /// This node leads, or still does.
     Leads(Token),
+    /// Another node leads, or nobody.
     Follows {
+        /// Its host string, if it is known.
         leader: Option<String>,
     },
 }
@@ -183,7 +195,7 @@ impl Channels {
     ///
     /// # Errors
     /// The first rule of the configuration that does not hold.
-    pub(super) fn new(
+    pub fn new(
         config: ChannelsConfig,
         host: &str,
         incarnation: u64,
@@ -281,13 +293,19 @@ impl Channels {
         .into_iter()
     }
 
+    /// Both machines, to plant bugs in.
+    #[doc(hidden)]
+    pub const fn planting(&mut self) -> (&mut Coordinator, &mut Worker) {
+        (&mut self.coordinator, &mut self.worker)
+    }
+
     /// Whether the leadership must be given up; said once.
-    pub(super) const fn take_lost(&mut self) -> bool {
+    pub const fn take_lost(&mut self) -> bool {
         core::mem::replace(&mut self.lost, false)
     }
 
     /// What the clock on the wall says.
-    pub(super) fn wall(&mut self, wall: WallClock, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    pub fn wall(&mut self, wall: WallClock, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         let command = WorkerCommand::Wall(wall);
         // What time it is is refused by nobody.
         let _ = self
@@ -296,7 +314,7 @@ impl Channels {
     }
 
     /// This node is leaving: it takes no more channels.
-    pub(super) fn stop(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
+    pub fn stop(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         let command = WorkerCommand::Stop;
         // Nor is this.
         let _ = self
@@ -305,13 +323,7 @@ impl Channels {
     }
 
     /// What the other machines heard.
-    pub(super) fn hear(
-        &mut self,
-        now: Instant,
-        news: News,
-        io: &mut dyn Io,
-        up: &mut dyn Events<Self>,
-    ) {
+    pub fn hear(&mut self, now: Instant, news: News, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         self.introduce(now, io, up);
         match news {
             News::Up {
@@ -401,7 +413,7 @@ impl Channels {
     ///
     /// # Errors
     /// Its reason; then nothing changed.
-    pub(super) fn command(
+    pub fn command(
         &mut self,
         now: Instant,
         command: CoordinatorCommand<'_>,

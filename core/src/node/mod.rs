@@ -26,8 +26,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use self::admin::{Admin, Asked};
-use self::channels::News;
-pub use self::channels::{Channels, ChannelsConfig, ChannelsConfigError, ChannelsEvent};
+pub use self::channels::{Channels, ChannelsConfig, ChannelsConfigError, ChannelsEvent, News};
 use self::departure::Departure;
 pub use self::part::{Part, PartConfig};
 use self::quorum::Quorum;

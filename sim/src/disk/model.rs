@@ -98,6 +98,8 @@ pub struct Store {
     catalog: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
     catalog_fence: u64,
     local: BTreeMap<(usize, Vec<u8>), (u64, Vec<u8>)>,
+    /// Values that were written to the catalog and not looked at yet, if anybody looks.
+    written: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     plant: StorePlant,
 }
 
@@ -115,6 +117,12 @@ impl Store {
     #[must_use]
     pub const fn plant(&self) -> StorePlant {
         self.plant
+    }
+
+    /// What was written to the catalog since the last call: keys and values, in order. What was written before the
+    /// first call is not kept.
+    pub fn take_written(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.written.replace(Vec::new()).unwrap_or_default()
     }
 
     /// The logs, by name.
@@ -236,6 +244,11 @@ impl Store {
             return Completion::Fenced {
                 term: self.catalog_fence,
             };
+        }
+        if let Some(written) = &mut self.written
+            && self.catalog.get(&name).map_or(0, |entry| entry.0) == revision
+        {
+            written.push((name.clone(), value.clone()));
         }
         let entry = self.catalog.entry(name).or_default();
         if entry.0 != revision {

@@ -427,8 +427,8 @@ impl Net {
                     return;
                 };
                 self.counts.resets += 1;
-                arrived.push((conn.caller, In::Reset(call)));
-                arrived.push((conn.callee, In::Reset(call)));
+                arrived.push((conn.caller, In::Reset(call, End::Caller)));
+                arrived.push((conn.callee, In::Reset(call, End::Callee)));
             }
             NetEvent::Writable(call) => {
                 let Some(conn) = self
@@ -534,6 +534,7 @@ impl Net {
                     call,
                     conn: known.conn,
                     from,
+                    to,
                     packet,
                 },
             ));

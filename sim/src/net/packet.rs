@@ -149,11 +149,13 @@ pub enum In {
         conn: ConnId,
         /// The node that sent it.
         from: usize,
+        /// At which end of the call it arrives.
+        to: End,
         /// What.
         packet: Packet,
     },
-    /// A call was reset by something between the nodes.
-    Reset(CallId),
+    /// A call was reset by something between the nodes: one of its ends hears of it.
+    Reset(CallId, End),
     /// A choked call has room again.
     Writable(CallId),
 }

@@ -62,6 +62,11 @@ pub struct SimTransport {
     void: Vec<u8>,
 }
 
+/// A call at one of its ends: a process that calls itself has both.
+const fn at(call: CallId, end: End) -> u64 {
+    call.0 << 1 | end as u64
+}
+
 const fn key(stream: StreamId) -> u64 {
     (stream.slot() as u64) << 32 | stream.generation() as u64
 }
@@ -137,7 +142,7 @@ impl SimTransport {
                 ..
             } => {
                 self.calls.insert(
-                    call.0,
+                    at(call, End::Callee),
                     Known::Offered {
                         conn,
                         early: Vec::new(),
@@ -155,8 +160,12 @@ impl SimTransport {
                 );
             }
             In::Call {
-                call, conn, packet, ..
-            } => match self.calls.get_mut(&call.0) {
+                call,
+                conn,
+                to,
+                packet,
+                ..
+            } => match self.calls.get_mut(&at(call, to)) {
                 Some(Known::Offered { early, .. }) => early.push(packet),
                 Some(Known::Bound(stream)) => {
                     let stream = *stream;
@@ -165,9 +174,9 @@ impl SimTransport {
                 // Ended from here, while this was on its way.
                 None => {}
             },
-            In::Reset(call) => self.reset(call),
+            In::Reset(call, end) => self.reset(call, end),
             In::Writable(call) => {
-                if let Some(Known::Bound(stream)) = self.calls.get(&call.0) {
+                if let Some(Known::Bound(stream)) = self.calls.get(&at(call, End::Caller)) {
                     let stream = *stream;
                     if let Some(local) = self.streams.get(&key(stream)).filter(|local| !local.over)
                     {
@@ -178,13 +187,13 @@ impl SimTransport {
         }
     }
 
-    fn reset(&mut self, call: CallId) {
+    fn reset(&mut self, call: CallId, end: End) {
         let packet = Packet::Ended {
             code: Code::Unavailable,
             message: b"reset".to_vec(),
             details: Vec::new(),
         };
-        match self.calls.get_mut(&call.0) {
+        match self.calls.get_mut(&at(call, end)) {
             Some(Known::Offered { early, .. }) => early.push(packet),
             Some(Known::Bound(stream)) => {
                 let stream = *stream;
@@ -265,7 +274,7 @@ impl SimTransport {
 
     fn forget(&mut self, stream: StreamId) -> Option<Local> {
         let local = self.streams.remove(&key(stream))?;
-        self.calls.remove(&local.call.0);
+        self.calls.remove(&at(local.call, local.end));
         Some(local)
     }
 
@@ -304,7 +313,7 @@ impl SimTransport {
                 }
                 current
             }
-            Arrival::Accepted { call, .. } => self.calls.contains_key(&call.0),
+            Arrival::Accepted { call, .. } => self.calls.contains_key(&at(call, End::Callee)),
             Arrival::Ended { stream, .. } => self.forget(stream).is_some(),
             Arrival::Header { stream, .. }
             | Arrival::Frame { stream, .. }
@@ -341,9 +350,10 @@ impl Transport for SimTransport {
             self.out.push(Out::HangUp(conn));
             let calls = &mut self.calls;
             self.streams.retain(|_, local| {
-                let stays = local.conn != conn;
+                // Those that were accepted on it hear that it is gone.
+                let stays = local.conn != conn || local.end == End::Callee;
                 if !stays {
-                    calls.remove(&local.call.0);
+                    calls.remove(&at(local.call, local.end));
                 }
                 stays
             });
@@ -351,9 +361,10 @@ impl Transport for SimTransport {
     }
 
     fn bind(&mut self, call: CallId, stream: StreamId, header: Header<'_>) {
-        let Some(Known::Offered { conn, early }) = self.calls.insert(call.0, Known::Bound(stream))
+        let place = at(call, End::Callee);
+        let Some(Known::Offered { conn, early }) = self.calls.insert(place, Known::Bound(stream))
         else {
-            self.calls.remove(&call.0);
+            self.calls.remove(&place);
             return;
         };
         self.streams.insert(
@@ -373,7 +384,7 @@ impl Transport for SimTransport {
     }
 
     fn refuse(&mut self, call: CallId, status: Status<'_>) {
-        if let Some(Known::Offered { conn, .. }) = self.calls.remove(&call.0) {
+        if let Some(Known::Offered { conn, .. }) = self.calls.remove(&at(call, End::Callee)) {
             let (message, details) = (status.message.as_bytes().to_vec(), status.details.to_vec());
             let packet = Packet::Ended {
                 code: status.code,
@@ -401,7 +412,8 @@ impl Transport for SimTransport {
         let Some(conn) = self.links.get(&link).copied() else {
             // The link's end is queued or told: the stream ends like the others of it.
             let conn = ConnId(0);
-            self.calls.insert(call.0, Known::Bound(stream));
+            self.calls
+                .insert(at(call, End::Caller), Known::Bound(stream));
             self.streams.insert(
                 key(stream),
                 Local {
@@ -412,10 +424,11 @@ impl Transport for SimTransport {
                     choked: false,
                 },
             );
-            self.reset(call);
+            self.reset(call, End::Caller);
             return;
         };
-        self.calls.insert(call.0, Known::Bound(stream));
+        self.calls
+            .insert(at(call, End::Caller), Known::Bound(stream));
         self.streams.insert(
             key(stream),
             Local {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod channels;
 mod elections;
 mod model;
 mod plants;

@@ -201,6 +201,14 @@ pub enum ClientEvent<'a> {
     Stopped,
 }
 
+/// A bug that is planted, so that a checker can be seen to find it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientPlant {
+    /// What was delivered before a stream was lost is delivered again.
+    DeliversAgain,
+}
+
 /// What a client counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounters {

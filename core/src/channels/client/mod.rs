@@ -42,7 +42,9 @@ mod session;
 mod tests;
 
 pub use self::config::{ClientConfig, ClientConfigError};
-pub use self::interface::{ClientCommand, ClientCounters, ClientEvent, ClientRefused, Dedupe, Key};
+pub use self::interface::{
+    ClientCommand, ClientCounters, ClientEvent, ClientPlant, ClientRefused, Dedupe, Key,
+};
 
 use self::channels::Channels;
 use self::consumer::Consumer;
@@ -100,6 +102,7 @@ pub struct Client {
     counters: ClientCounters,
     is_stopping: bool,
     is_stopped: bool,
+    plant: Option<ClientPlant>,
 }
 
 impl Client {
@@ -121,8 +124,15 @@ impl Client {
             counters: ClientCounters::default(),
             is_stopping: false,
             is_stopped: false,
+            plant: None,
             config,
         })
+    }
+
+    /// Plants a bug.
+    #[doc(hidden)]
+    pub const fn plant(&mut self, plant: ClientPlant) {
+        self.plant = Some(plant);
     }
 
     /// What has been counted.

@@ -5,7 +5,7 @@ use super::interface::ClientRefused;
 use super::producer::{Pending, Producer};
 use super::reaction::{self, Reaction, RecordReaction};
 use super::session::{Kind, Phase};
-use super::{Client, ClientEvent, Lent};
+use super::{Client, ClientEvent, ClientPlant, Lent};
 use crate::channels::backoff::Backoff;
 use crate::channels::dialect::ErrorCode;
 use crate::channels::failure::Failure;
@@ -264,6 +264,7 @@ impl Client {
         }
         match consumer.fate(reserved.time_tick) {
             Fate::Deliver => {}
+            Fate::Skip if self.plant == Some(ClientPlant::DeliversAgain) => {}
             Fate::Skip => {
                 self.counters.skipped += 1;
                 return;

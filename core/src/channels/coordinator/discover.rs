@@ -18,7 +18,7 @@ use trefoil_proto::streaming::{
 use trefoil_proto::{Decode, Each, Encode};
 
 use super::meta::is_name;
-use super::{Coordinator, DUE_PUSH, Kind, Lent, Standing, tag_of};
+use super::{Coordinator, CoordinatorPlant, DUE_PUSH, Kind, Lent, Standing, tag_of};
 use crate::channels::dialect::ErrorCode;
 use crate::channels::failure::{Failure, StatusRoom};
 use crate::codes;
@@ -343,7 +343,11 @@ impl Coordinator {
         let full = FullStreamingNodeAssignmentWithVersion {
             version: Some(VersionPair {
                 // Checked when the leadership began.
-                global: i64::try_from(self.token).unwrap_or(i64::MAX),
+                global: if self.has(CoordinatorPlant::NumberedByNode) {
+                    self.config.server_id
+                } else {
+                    i64::try_from(self.token).unwrap_or(i64::MAX)
+                },
                 local,
             }),
             assignments: Each(assignments),
@@ -369,7 +373,7 @@ impl Coordinator {
         };
         let state_code = match self.standing {
             Standing::StandBy => StateCode::STAND_BY,
-            Standing::Fencing | Standing::Reading => StateCode::INITIALIZING,
+            Standing::Fencing | Standing::Reading | Standing::Checking => StateCode::INITIALIZING,
             Standing::Serving => StateCode::HEALTHY,
         };
         let states: ComponentStates<'_> = ComponentStates {

@@ -301,4 +301,12 @@ pub enum CoordinatorPlant {
     TimeoutBurnsTerm,
     /// The removal of a node that is gone counts as done though nothing fences it.
     GoneIsRemoved,
+    /// Versions begin with the number of the node and not with the token.
+    NumberedByNode,
+    /// Nothing is moved for the sake of balance.
+    NeverBalances,
+    /// Everything is moved for the sake of balance at once.
+    NoThrottle,
+    /// A call that is not answered is not made again.
+    AsksOnce,
 }

@@ -1,5 +1,6 @@
 //! How a leadership begins and ends: the catalog is fenced, then read, then served; and whoever is overtaken acts on
-//! nothing more.
+//! nothing more. Reading is not fenced, so the fence is looked at once more behind it: a leader that was overtaken
+//! meanwhile would take a later one's decisions for its own, and tell of them under a version that is below theirs.
 
 use alloc::vec::Vec;
 
@@ -111,7 +112,7 @@ impl Coordinator {
         let value = fence_value(self.token);
         let op = match (self.standing, self.leading.read_at) {
             (Standing::StandBy | Standing::Serving, _) => return,
-            (Standing::Fencing, None) => Op::Load { key: FENCE_KEY },
+            (Standing::Fencing, None) | (Standing::Checking, _) => Op::Load { key: FENCE_KEY },
             (Standing::Fencing, Some(revision)) => Op::Cas {
                 key: FENCE_KEY,
                 fence: self.token,
@@ -159,11 +160,14 @@ impl Coordinator {
     /// The value of the fence is known. One that tells of this very token was raised after all, though that was not
     /// heard; one of a later token ends this leadership.
     fn fence_read(&mut self, revision: u64, value: &[u8], lent: &mut Lent<'_>) {
+        let checks = self.standing == Standing::Checking;
         match fence_token(value) {
+            Some(token) if token == self.token && checks => self.begin_serving(lent),
+            Some(token) if token == self.token => self.begin_reading(lent),
             Some(token) if token > self.token => {
                 self.lose_leadership(codes::CATALOG_FENCED, lent);
             }
-            Some(token) if token == self.token => self.begin_reading(lent),
+            _ if checks => self.lose_leadership(codes::CATALOG_FENCED, lent),
             _ => {
                 self.leading.read_at = Some(revision);
                 self.go_on_leading(lent);
@@ -184,7 +188,8 @@ impl Coordinator {
         }
         self.leading.failures = 0;
         if values.is_empty() {
-            return self.begin_serving(lent);
+            self.standing = Standing::Checking;
+            return self.go_on_leading(lent);
         }
         for named in values.iter() {
             self.leading.after.clear();

@@ -102,6 +102,8 @@ enum Standing {
     Fencing,
     /// The catalog is being read.
     Reading,
+    /// It was read, and is looked at once more: what was read is not a later leader's if the fence is still this one's.
+    Checking,
     Serving,
 }
 

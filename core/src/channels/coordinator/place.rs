@@ -6,7 +6,8 @@ use super::channels::Slot;
 use super::meta::State;
 use super::nodes::Known;
 use super::{
-    Coordinator, CoordinatorEvent, CoordinatorRefused, DUE_PLACE, Lent, PlannedMove, Standing,
+    Coordinator, CoordinatorEvent, CoordinatorPlant, CoordinatorRefused, DUE_PLACE, Lent,
+    PlannedMove, Standing,
 };
 use crate::channels::balance::{Balancer, Channel, Move, Node, Pace, Reason};
 use crate::time::{Duration, Instant, earliest};
@@ -81,7 +82,12 @@ impl Coordinator {
         self.counters.plans += 1;
         let inputs = self.inputs(lent.now);
         let moving = self.channels.moving;
-        let pace = self.pace(self.config.moves_max.saturating_sub(moving));
+        let room = match self.plant {
+            Some(CoordinatorPlant::NeverBalances) => 0,
+            Some(CoordinatorPlant::NoThrottle) => u32::MAX,
+            _ => self.config.moves_max.saturating_sub(moving),
+        };
+        let pace = self.pace(room);
         let mut moves = core::mem::take(&mut self.placing.moves);
         moves.clear();
         self.placing

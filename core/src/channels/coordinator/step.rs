@@ -234,9 +234,11 @@ impl Coordinator {
         if !self.config.fencing.outlives_owners() {
             return None;
         }
-        let drain_by = self.nodes.at(node).drain_by;
+        let (drain_by, wait) = (self.nodes.at(node).drain_by, self.config.remove_timeout);
         let slot = self.channels.at_mut(at);
-        let by = slot.removal_by.unwrap_or(now + self.config.remove_timeout);
+        let by = slot.removal_by.unwrap_or(now + wait);
+        // The deadline is for what the node had: what it was given later is asked back as ever.
+        let drain_by = drain_by.filter(|drain_by| by < *drain_by + wait);
         let by = drain_by.map_or(by, |drain_by| drain_by.min(by));
         slot.removal_by = Some(by);
         Some(by)
@@ -403,6 +405,9 @@ impl Coordinator {
             Verdict::Dead => {
                 self.channels.at_mut(at).say(text);
                 self.node_over(call.node, Life::Dead, lent);
+            }
+            Verdict::Again { .. } if self.has(CoordinatorPlant::AsksOnce) => {
+                self.stop(at, text, lent);
             }
             Verdict::Fatal => self.stop(at, text, lent),
             Verdict::Never => self.never(at, call.term, text, lent),

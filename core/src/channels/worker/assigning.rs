@@ -161,12 +161,15 @@ impl Worker {
             return self.refuse_call(key, Why::Stopping.failure(), lent);
         }
         let slot = if removal {
-            // Of what was never given nothing need be remembered.
             let Some(slot) = self.find(name) else {
+                self.removals.insert(self.hash_of(name), term);
                 return self.answer_call(key, &StreamingNodeManagerRemoveResponse {}, lent);
             };
             slot
         } else {
+            if self.find(name).is_none() && self.removals.has(self.hash_of(name), term) {
+                return self.refuse_call(key, Why::Stale.failure(), lent);
+            }
             let Some(slot) = self.find_or_make(name) else {
                 return self.refuse_call(key, Why::Busy.failure(), lent);
             };

@@ -182,8 +182,12 @@ impl Channel {
 
 impl Worker {
     /// Where a channel is that has been heard of. Allocates nothing.
+    pub(super) fn hash_of(&self, name: &str) -> u64 {
+        hash(self.config.seed, name.as_bytes())
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<u32> {
-        let hash = hash(self.config.seed, name.as_bytes());
+        let hash = self.hash_of(name);
         let by_name = |slot: &u32| &*self.channels[*slot as usize].name == name;
         self.by_name.find(hash, by_name).copied()
     }

@@ -5,11 +5,11 @@
 //! was given up is never opened again. One term at a time is opened, open or closing.
 
 /// A term, and whether the channel is there at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
-    pub(super) term: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    pub term: u64,
     /// False sorts first: a channel is there before it is gone.
-    pub(super) gone: bool,
+    pub gone: bool,
 }
 
 impl Mark {
@@ -23,8 +23,8 @@ impl Mark {
 }
 
 /// What the node is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
     Closed,
     Opening(u64),
     Open(u64),
@@ -33,7 +33,7 @@ pub(super) enum Phase {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is answered later: [`Lifetime::assigned`] and [`Lifetime::removed`] say when.
     Waits,
     /// The channel is open at this very term.
@@ -44,7 +44,7 @@ pub(super) enum Verdict {
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// To open the channel.
     Open(u64),
     /// To go no further with opening it. Nobody has been told that it is open.
@@ -55,7 +55,7 @@ pub(super) enum Step {
 
 /// How the wait for an Assign ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Assigned {
+pub enum Assigned {
     Open,
     Failed,
     /// Something further on was asked for.
@@ -63,8 +63,8 @@ pub(super) enum Assigned {
 }
 
 /// One channel on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lifetime {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lifetime {
     /// What was asked for.
     expected: Mark,
     /// What has been reached.
@@ -86,16 +86,16 @@ impl Default for Lifetime {
 }
 
 impl Lifetime {
-    pub(super) const fn expected(&self) -> Mark {
+    pub const fn expected(&self) -> Mark {
         self.expected
     }
 
-    pub(super) const fn phase(&self) -> Phase {
+    pub const fn phase(&self) -> Phase {
         self.phase
     }
 
     /// The term at which the channel serves.
-    pub(super) const fn open_at(&self) -> Option<u64> {
+    pub const fn open_at(&self) -> Option<u64> {
         match self.phase {
             Phase::Open(term) => Some(term),
             Phase::Closed | Phase::Opening(_) | Phase::Closing(_) => None,
@@ -103,12 +103,12 @@ impl Lifetime {
     }
 
     /// Whether nothing is going on and nothing is to be done.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub fn is_at_rest(&self) -> bool {
         self.phase == Phase::Closed && self.current == self.expected
     }
 
     /// The channel is given to this node.
-    pub(super) fn assign(&mut self, term: u64) -> Verdict {
+    pub fn assign(&mut self, term: u64) -> Verdict {
         let wanted = Mark::there(term);
         if wanted < self.expected {
             return Verdict::Stale;
@@ -121,7 +121,7 @@ impl Lifetime {
     }
 
     /// The channel is taken from this node.
-    pub(super) fn remove(&mut self, term: u64) -> Verdict {
+    pub fn remove(&mut self, term: u64) -> Verdict {
         let wanted = Mark::gone(term);
         if wanted < self.expected || wanted == self.current {
             return Verdict::Stale;
@@ -131,7 +131,7 @@ impl Lifetime {
     }
 
     /// What is to be done now; to be asked until there is nothing.
-    pub(super) fn step(&mut self) -> Option<Step> {
+    pub fn step(&mut self) -> Option<Step> {
         match self.phase {
             Phase::Closed if self.expected.gone => {
                 self.current = self.expected;
@@ -157,7 +157,7 @@ impl Lifetime {
     }
 
     /// The channel is open. Whoever opened it does not matter any more if this says that it is not wanted.
-    pub(super) fn opened(&mut self, term: u64) {
+    pub fn opened(&mut self, term: u64) {
         if self.phase == Phase::Opening(term) {
             self.phase = Phase::Open(term);
             self.current = Mark::there(term);
@@ -165,7 +165,7 @@ impl Lifetime {
     }
 
     /// The channel cannot be opened at this term, ever.
-    pub(super) fn failed(&mut self, term: u64) {
+    pub fn failed(&mut self, term: u64) {
         if self.phase == Phase::Opening(term) {
             self.failed = term;
             self.rest_at(term);
@@ -174,14 +174,14 @@ impl Lifetime {
     }
 
     /// A later term has the log: the channel is gone at this one for good.
-    pub(super) fn fenced(&mut self, term: u64) {
+    pub fn fenced(&mut self, term: u64) {
         if matches!(self.phase, Phase::Open(at) | Phase::Closing(at) if at == term) {
             self.expected = self.expected.max(Mark::gone(term));
         }
     }
 
     /// Nothing of the channel is left at this term.
-    pub(super) fn closed(&mut self, term: u64) {
+    pub fn closed(&mut self, term: u64) {
         if self.phase == Phase::Closing(term) {
             self.rest_at(term);
         }
@@ -193,7 +193,7 @@ impl Lifetime {
     }
 
     /// How an Assign that waits is answered, if it can be.
-    pub(super) fn assigned(&self, term: u64) -> Option<Assigned> {
+    pub fn assigned(&self, term: u64) -> Option<Assigned> {
         if self.phase == Phase::Open(term) {
             return Some(Assigned::Open);
         }
@@ -209,7 +209,7 @@ impl Lifetime {
     }
 
     /// Whether a Remove that waits is answered.
-    pub(super) fn removed(&self, term: u64) -> bool {
+    pub fn removed(&self, term: u64) -> bool {
         self.current >= Mark::gone(term)
     }
 }

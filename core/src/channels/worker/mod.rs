@@ -40,11 +40,13 @@ mod dedupe;
 mod delivery;
 mod forgetting;
 mod interface;
-mod lifetime;
+#[doc(hidden)]
+pub mod lifetime;
 mod opening;
 mod producing;
-mod record;
+pub mod record;
 mod recovering;
+mod removals;
 mod retention;
 mod slab;
 mod tags;
@@ -67,6 +69,7 @@ pub use self::interface::{
     WorkerRefused,
 };
 use self::producing::Producer;
+use self::removals::Removals;
 pub use self::retention::Retention;
 use self::slab::{Key, Slab};
 pub use self::tags::MACHINE;
@@ -101,6 +104,7 @@ pub struct Worker {
     clock: Clock,
     channels: Vec<Channel>,
     by_name: HashTable<u32>,
+    removals: Removals,
     calls: Slab<Call>,
     producers: Slab<Producer>,
     consumers: Slab<Consumer>,
@@ -133,6 +137,7 @@ impl Worker {
             clock: Clock::default(),
             channels: Vec::new(),
             by_name: HashTable::new(),
+            removals: Removals::default(),
             calls: Slab::new(config.calls_max),
             producers: Slab::new(config.sessions_max),
             consumers: Slab::new(config.sessions_max),

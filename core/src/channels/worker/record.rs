@@ -27,27 +27,29 @@ const NUMBERED: u8 = 3;
 
 /// Which message of which producer: what a message that is sent again is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
-    pub(super) producer: u64,
-    pub(super) number: u64,
+pub struct Origin {
+    /// A hash of the producer's name.
+    pub producer: u64,
+    /// The message's number among that producer's.
+    pub number: u64,
 }
 
 /// A record of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub struct Record<'a> {
     /// At which it was appended.
-    pub(super) term: u64,
+    pub term: u64,
     /// Its time tick.
-    pub(super) tick: u64,
+    pub tick: u64,
     /// Who sent it, if that was said.
-    pub(super) origin: Option<Origin>,
+    pub origin: Option<Origin>,
     /// The encoded message; nothing of a record that only carries the time.
-    pub(super) message: Option<&'a [u8]>,
+    pub message: Option<&'a [u8]>,
 }
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
     /// It is of a version to come.
     Version,
     /// It is no record.
@@ -60,7 +62,10 @@ fn number(bytes: &[u8]) -> Result<(u64, &[u8]), Unreadable> {
 }
 
 /// Reads a record. The message is not looked at.
-pub(super) fn read(bytes: &[u8]) -> Result<Record<'_>, Unreadable> {
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read(bytes: &[u8]) -> Result<Record<'_>, Unreadable> {
     let ([version, kind], rest) = bytes.split_first_chunk().ok_or(Unreadable::Corrupt)?;
     if *version != VERSION {
         return Err(Unreadable::Version);

@@ -24,6 +24,21 @@ fn write(store: &MemoryStore, key: &[u8], fence: u64, revision: u64, value: &[u8
     session.submit(op, Tag::NEW).unwrap();
 }
 
+/// The value of the fence and its revision.
+fn fence(store: &MemoryStore) -> (u64, Vec<u8>) {
+    let mut session = store.session("reader:1", 1);
+    let load = Op::Load { key: FENCE_KEY };
+    session.submit(load, Tag::NEW).unwrap();
+    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    let core::task::Poll::Ready((_, outcome)) = session.poll(&mut cx) else {
+        panic!("no outcome");
+    };
+    let Done::Value { revision, value } = outcome.as_done() else {
+        panic!("{outcome:?}");
+    };
+    (revision, value.to_vec())
+}
+
 fn take_over(world: World, token: u64) -> World {
     let nodes: Vec<_> = world.workers.clone().into_iter().collect();
     let mut next = world.successor();
@@ -45,6 +60,24 @@ fn better_03_a_new_leader_moves_nothing() {
     assert_eq!(next.called, []);
     assert_eq!(next.io.writes, 1, "the fence");
     next.assert_all_assigned();
+}
+
+/// Reading is not fenced: what a later leader writes meanwhile must not be taken for one's own.
+#[test]
+fn a_leader_that_is_overtaken_while_it_reads_serves_nothing() {
+    let world = World::serving(2, 4);
+    let store = world.store.clone();
+    let mut next = world.successor();
+    let lead = CoordinatorCommand::Lead { token: 8 };
+    next.command(lead).unwrap();
+    // Its fence is raised, and its first page asked for.
+    let reads = |world: &World| world.machine.standing == Standing::Reading;
+    assert!(next.run_until(Duration::from_secs(1), reads));
+    let (revision, _) = fence(&store);
+    write(&store, FENCE_KEY, 9, revision, &[1, 0, 0, 0, 0, 0, 0, 0, 9]);
+    next.run(Duration::from_secs(1));
+    assert_eq!(next.machine.version(), None, "nobody was told anything");
+    assert_eq!(next.told, [Told::Lost(codes::CATALOG_FENCED.to_string())]);
 }
 
 /// The nodes turn up only after the leadership has begun.
@@ -327,16 +360,6 @@ fn channels_go_to_all_expected_nodes_and_not_to_the_first() {
 fn the_fence_is_a_value_with_a_version() {
     let mut world = World::new();
     world.lead(0x0102_0304);
-    let mut session = world.store.session("reader:1", 1);
-    session
-        .submit(Op::Load { key: FENCE_KEY }, Tag::NEW)
-        .unwrap();
-    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
-    let core::task::Poll::Ready((_, outcome)) = session.poll(&mut cx) else {
-        panic!("no outcome");
-    };
-    let Done::Value { value, .. } = outcome.as_done() else {
-        panic!("{outcome:?}");
-    };
+    let (_, value) = fence(&world.store);
     assert_eq!(value, [1, 0, 0, 0, 0, 1, 2, 3, 4]);
 }

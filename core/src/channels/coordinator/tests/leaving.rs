@@ -94,6 +94,29 @@ fn better_11_after_the_deadline_channels_are_opened_elsewhere_without_the_remova
 }
 
 #[test]
+fn what_is_moved_to_a_node_after_its_deadline_is_asked_back_before_it_is_opened_elsewhere() {
+    // It rests as after any move, and then goes.
+    for (mode, most) in [(Mode::Well, 302), (Mode::BlackHole, 312)] {
+        let mut world = World::serving(2, 2);
+        drain(&mut world, 2, None);
+        world.run(Duration::from_secs(20));
+        let (channel, to) = (name(0), address(2));
+        world.command(moves(&channel, &to)).unwrap();
+        let is_there = |world: &World| world.count_on(2) == 1 && world.machine.assigned().0 == 2;
+        assert!(world.run_until(Duration::from_secs(1), is_there));
+        world.called.clear();
+        world.worker(2).mode = mode;
+        let is_back = |world: &World| world.count_on(1) == 2 && world.machine.assigned().0 == 2;
+        assert!(world.run_until(Duration::from_secs(most), is_back));
+        assert_eq!(world.called[0].what, What::Remove);
+    }
+}
+
+const fn moves<'a>(channel: &'a str, to: &'a str) -> CoordinatorCommand<'a> {
+    CoordinatorCommand::Move { channel, to }
+}
+
+#[test]
 fn a_removal_that_is_not_answered_is_given_up_where_the_log_fences() {
     let mut world = World::serving(2, 2);
     let (channel, from) = (name(0), world.at(&name(0)).0.unwrap());

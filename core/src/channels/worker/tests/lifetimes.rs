@@ -91,6 +91,22 @@ fn line_14_to_remove_what_is_unknown_is_well_and_remembers_nothing() {
 }
 
 #[test]
+fn an_assign_that_its_removal_overtook_opens_nothing() {
+    let mut world = World::new(&MemoryStore::new(), 1);
+    let removal = world.remove(4);
+    assert_eq!(world.end_of(removal), Some(None));
+    for term in [3, 4] {
+        let late = world.assign(term);
+        assert!(world.io.ended[&late].2.starts_with("TF-L08"), "{term}");
+    }
+    assert_eq!(world.worker.channels().count(), 0);
+    world.run();
+    assert_eq!(world.worker.counters().opened, 0);
+    world.open(5);
+    assert_eq!(world.worker.counters().opened, 1);
+}
+
+#[test]
 fn line_14_a_removal_waits_for_what_is_under_way() {
     let mut world = World::new(&MemoryStore::new(), 1);
     world.open(2);
