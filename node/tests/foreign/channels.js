@@ -23,6 +23,8 @@ const loaded = loader.loadSync(["streaming.proto", "google/rpc/status.proto"], {
   longs: String,
   enums: String,
   oneofs: true,
+  // What is empty is there all the same.
+  defaults: true,
 });
 const { streaming } = grpc.loadPackageDefinition(loaded).milvus.proto;
 const message = (name) => loaded[`milvus.proto.streaming.${name}`];
