@@ -16,7 +16,7 @@ from common import channel, check
 SCHEMAS = pathlib.Path(__file__).resolve().parents[3] / "proto" / "proto"
 DIALECT = os.environ.get("FOREIGN_DIALECT", "seed")
 # Every wait of the scripts is for something that takes milliseconds, and may take this long on a busy machine.
-PATIENCE = 30
+PATIENCE = 60
 
 
 def _stubs():
