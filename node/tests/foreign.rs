@@ -11,7 +11,7 @@ mod programs;
 
 use std::process::Command;
 
-use cluster::{ASYNC_STD, Cluster, TOKEN, TOKIO, Way};
+use cluster::{ASYNC_STD, Cluster, TOKIO, Way};
 use programs::{here, javascript, python};
 
 fn serves_a_foreign_client(way: Way) {
@@ -23,13 +23,7 @@ fn serves_a_foreign_client(way: Way) {
     if way.runtime != "tokio" {
         client.env("FOREIGN_REFLECTION", "none");
     }
-    if way.is_secure {
-        client.env(
-            "FOREIGN_CERTS",
-            cluster.folder.path().join("certs/operator"),
-        );
-        client.env("FOREIGN_TOKEN", TOKEN);
-    }
+    cluster.admits(&mut client);
     cluster.passes(client);
 }
 
@@ -79,6 +73,7 @@ fn serves_foreign_channels(start: impl FnOnce() -> Cluster, name: &str, dialect:
     let cluster = start();
     let mut client = python.script("channels.py");
     client.arg(name).arg(cluster.hosts.join(","));
+    cluster.admits(&mut client);
     client.env("FOREIGN_DIALECT", dialect);
     cluster.passes(client);
 }
@@ -91,6 +86,13 @@ fn foreign_producers_and_consumers_are_served() {
 #[test]
 fn foreign_producers_and_consumers_are_served_on_async_std() {
     serves_foreign_channels(|| Cluster::up(ASYNC_STD), "local", "seed");
+}
+
+#[test]
+fn foreign_producers_and_consumers_with_a_certificate_and_a_token_are_served() {
+    let is_secure = true;
+    let start = || Cluster::up(Way { is_secure, ..TOKIO });
+    serves_foreign_channels(start, "local", "seed");
 }
 
 #[test]

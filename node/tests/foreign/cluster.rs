@@ -31,7 +31,7 @@ pub(crate) const ASYNC_STD: Way = Way {
 };
 
 /// Where certificates are asked for, this token is, too.
-pub(crate) const TOKEN: &str = "s3cret";
+const TOKEN: &str = "s3cret";
 
 /// A cluster, until it is dropped.
 pub(crate) struct Cluster {
@@ -40,7 +40,7 @@ pub(crate) struct Cluster {
     /// An address next to the hosts that nobody uses.
     pub(crate) spare: String,
     program: Running,
-    pub(crate) folder: TempDir,
+    folder: TempDir,
 }
 
 impl Cluster {
@@ -106,6 +106,20 @@ impl Cluster {
                 assert!(Instant::now() < end, "{host} is not up:\n{output}");
                 nap();
             }
+        }
+    }
+
+    /// Gives a script what this cluster asks of its callers, and the program that the script runs, too.
+    pub(crate) fn admits(&self, script: &mut Command) {
+        if self.way.is_secure {
+            let certs = self.folder.path().join("certs/operator");
+            script
+                .env("FOREIGN_CERTS", &certs)
+                .env("TREFOIL_CERTS", certs);
+            let token = self.folder.path().join("token");
+            script
+                .env("FOREIGN_TOKEN", TOKEN)
+                .env("TREFOIL_TOKEN_FILE", token);
         }
     }
 
