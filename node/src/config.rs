@@ -84,6 +84,24 @@ pub struct Channels {
     /// `true`: what a connected consumer was not given yet is kept all the same.
     #[serde(default)]
     pub retain_for_consumers: bool,
+    /// Nodes of another make.
+    #[serde(default)]
+    pub foreign: Foreign,
+}
+
+/// Streaming nodes of another make, which may have channels though they are no members. Equal on all voters. Their logs
+/// are their own: neither make reads what the other wrote, so one of the two should have weight 0.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// Where they are dialled. Each is asked how it is, and by which number it is called, once a second.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+    /// How long one may be silent before it is gone, in milliseconds; 5,000 if nothing is said.
+    pub silence_ms: Option<u64>,
+    /// How long it may write after it is gone, in milliseconds: longer than its lease; 15,000 if nothing is said. So
+    /// long its channels wait to be opened elsewhere, since nothing of ours fences its log.
+    pub grace_ms: Option<u64>,
 }
 
 /// Failure detection.
@@ -292,6 +310,9 @@ impl Config {
         for voter in voters.iter().filter(|voter| *voter != RETIRED) {
             check_host("voters", dialled(voter))?;
         }
+        for foreign in &file.channels.foreign.nodes {
+            check_host("channels.foreign.nodes", foreign)?;
+        }
         Ok(Self {
             listen: args
                 .listen
@@ -398,6 +419,12 @@ mod tests {
             .unwrap_err();
             assert!(error.to_string().starts_with("TF-N04"), "{error}");
         }
+        let foreign = "host = 'a:1'\n[channels.foreign]\nnodes = ['b']";
+        let error = Config::merge(&args(), toml::from_str(foreign).unwrap()).unwrap_err();
+        assert!(
+            error.to_string().contains("channels.foreign.nodes = b"),
+            "{error}"
+        );
         let unknown = toml::from_str::<File>("hots = 'a:1'")
             .unwrap_err()
             .to_string();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use trefoil_core::channels::coordinator::ForeignNode;
 use trefoil_core::election::electorate::RETIRED;
 use trefoil_core::election::{ElectionConfig, Evidence, Memory, RedhacVotes};
 use trefoil_core::ring::membership::{MembershipConfig, PartitionPolicy};
@@ -103,6 +104,10 @@ pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
     say(&format!("cluster  {}", config.cluster));
     say(&format!("join     {}", config.join.join(", ")));
     say(&format!("voters   {}", config.voters.join(", ")));
+    if !config.file.channels.foreign.nodes.is_empty() {
+        let foreign = config.file.channels.foreign.nodes.join(", ");
+        say(&format!("foreign  {foreign}"));
+    }
     say(&format!("data     {}", config.data.display()));
     if let Some(socket) = &config.store {
         say(&format!("store    {}", socket.display()));
@@ -189,6 +194,17 @@ fn channels(config: &Config) -> ChannelsConfig {
     retention.age = file.retain_s.map(Duration::from_secs);
     retention.bytes = file.retain_bytes;
     retention.acknowledged = file.retain_for_consumers;
+    let foreign = file.foreign.nodes.iter().map(|address| ForeignNode {
+        address: address.clone(),
+        weight: file.weights.get(address).copied().unwrap_or(1),
+    });
+    channels.coordinator.foreign.nodes = foreign.collect();
+    if let Some(silence) = file.foreign.silence_ms {
+        channels.coordinator.foreign.silence_max = Duration::from_millis(silence);
+    }
+    if let Some(grace) = file.foreign.grace_ms {
+        channels.coordinator.foreign.grace = Duration::from_millis(grace);
+    }
     if let Some(moves) = file.moves_max {
         channels.coordinator.moves_max = moves;
     }

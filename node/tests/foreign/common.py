@@ -63,11 +63,12 @@ def channel(host, options=()):
     return grpc.intercept_channel(opened, type("Shown", (Token, *kinds), {})(token))
 
 
-def check(holds, what):
+def check(holds, what, quiet=False):
     """Ends the program if something does not hold."""
     if not holds:
         sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
+    if not quiet:
+        print(f"ok: {what}", flush=True)
 
 
 def within(seconds, holds, what):

@@ -1,6 +1,5 @@
 //! What an answer of a node means for the channel it is about.
 
-use super::config::Fencing;
 use crate::channels::dialect::{Dialect, ErrorCode};
 use crate::channels::failure::Failure;
 use crate::codes;
@@ -118,13 +117,6 @@ const fn by_code(code: Code) -> Verdict {
         | Code::OutOfRange
         | Code::Internal
         | Code::DataLoss => Verdict::Again { sent: true },
-    }
-}
-
-impl Fencing {
-    /// Whether a removal that is not answered may be given up.
-    pub(super) const fn outlives_owners(self) -> bool {
-        matches!(self, Self::AtTheLog)
     }
 }
 

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::foreign::{ForeignConfig, ForeignNode};
+use super::meta;
 use crate::channels::backoff::Backoff;
 use crate::channels::dialect::Dialect;
 use crate::time::Duration;
@@ -28,6 +30,16 @@ pub enum Fencing {
     },
 }
 
+impl Fencing {
+    /// How long a node may write after it is gone; none if the log keeps it from that.
+    pub(super) const fn grace(self) -> Option<Duration> {
+        match self {
+            Self::AtTheLog => None,
+            Self::None { grace } => Some(grace),
+        }
+    }
+}
+
 /// Settings of a coordinator.
 #[derive(Clone, Debug)]
 pub struct CoordinatorConfig {
@@ -39,6 +51,8 @@ pub struct CoordinatorConfig {
     pub server_id: i64,
     /// What keeps a former owner from writing.
     pub fencing: Fencing,
+    /// Nodes that are no members and may have channels all the same.
+    pub foreign: ForeignConfig,
     /// Nodes that are waited for before channels are given a place for the first time under a leadership. Too few,
     /// and the first nodes that come get everything.
     pub expected_nodes: u32,
@@ -93,6 +107,7 @@ impl Default for CoordinatorConfig {
             root: String::from("by-dev/meta"),
             server_id: -1,
             fencing: Fencing::AtTheLog,
+            foreign: ForeignConfig::default(),
             expected_nodes: 1,
             first_wait: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(5),
@@ -126,6 +141,8 @@ pub enum CoordinatorConfigError {
     Waits(&'static str),
     /// The keys of the catalog begin with nothing.
     NoRoot,
+    /// A node of another make without a name, or two at one address.
+    Foreign,
 }
 
 impl fmt::Display for CoordinatorConfigError {
@@ -135,6 +152,9 @@ impl fmt::Display for CoordinatorConfigError {
             Self::TooManyChannels => write!(f, "channels_max must not exceed {CHANNELS_MAX}"),
             Self::Waits(name) => write!(f, "the longest {name} must not be below the shortest"),
             Self::NoRoot => f.write_str("the keys of the catalog must begin with something"),
+            Self::Foreign => f.write_str(
+                "each node of another make must have an address of its own, of 1 to 256 bytes",
+            ),
         }
     }
 }
@@ -163,6 +183,7 @@ impl CoordinatorConfig {
             ("attempt_timeout", self.attempt_timeout),
             ("backoff.min", self.backoff.min),
             ("push_delay", self.push_delay),
+            ("foreign.probe_interval", self.foreign.probe_interval),
         ] {
             if value.is_zero() {
                 return Err(CoordinatorConfigError::Zero(name));
@@ -176,6 +197,19 @@ impl CoordinatorConfig {
         }
         if self.push_delay_max < self.push_delay {
             return Err(CoordinatorConfigError::Waits("push_delay"));
+        }
+        if self.foreign.silence_max < self.foreign.probe_interval {
+            return Err(CoordinatorConfigError::Waits("silence"));
+        }
+        let nodes = &self.foreign.nodes;
+        let is_wrong = |(at, node): (usize, &ForeignNode)| {
+            let is_double = nodes[..at]
+                .iter()
+                .any(|other| other.address == node.address);
+            is_double || !meta::is_name(&node.address)
+        };
+        if nodes.iter().enumerate().any(is_wrong) {
+            return Err(CoordinatorConfigError::Foreign);
         }
         if self.root.is_empty() {
             return Err(CoordinatorConfigError::NoRoot);
@@ -217,5 +251,26 @@ mod tests {
             CoordinatorConfigError::Waits("push_delay")
         );
         assert_eq!(broken(|c| c.root.clear()), CoordinatorConfigError::NoRoot);
+        assert_eq!(
+            broken(|c| c.foreign.silence_max = Duration::from_millis(1)),
+            CoordinatorConfigError::Waits("silence")
+        );
+        let foreign = |address: &str| ForeignNode {
+            address: String::from(address),
+            weight: 1,
+        };
+        for nodes in [
+            alloc::vec![foreign("a:1"), foreign("a:1")],
+            alloc::vec![foreign("")],
+        ] {
+            let config = CoordinatorConfig {
+                foreign: ForeignConfig {
+                    nodes,
+                    ..ForeignConfig::default()
+                },
+                ..CoordinatorConfig::default()
+            };
+            assert_eq!(config.check(), Err(CoordinatorConfigError::Foreign));
+        }
     }
 }

@@ -63,6 +63,7 @@ impl Coordinator {
         self.leader = None;
         self.led_since = lent.now;
         self.standing = Standing::Fencing;
+        self.begin_probing(lent.now);
         self.go_on_leading(lent);
         Ok(())
     }
@@ -90,6 +91,7 @@ impl Coordinator {
         ] {
             self.timers.cancel(due);
         }
+        self.end_probing(lent);
         self.channels = super::Channels::default();
         self.catalog_queue.clear();
         self.catalog_busy = 0;

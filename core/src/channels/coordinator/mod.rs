@@ -10,6 +10,7 @@
 //! | `answers` | what a node's answer means |
 //! | `place` | which channel goes where, and when |
 //! | `nodes` | who lives |
+//! | [`foreign`] | whether nodes live that are no members |
 //! | `discover` | what clients are told |
 //!
 //! # What is promised
@@ -21,7 +22,8 @@
 //!   gone from the membership is skipped at once, and one that is not answered within `remove_timeout` is given
 //!   up: whatever that node believes, the new owner's opening fences it out of the log. Where nothing fences
 //!   ([`Fencing::None`]), a node that is gone may live and write; its removal counts as done only after its lease
-//!   and a margin, unless its process is known to be over.
+//!   and a margin, unless its process is known to be over. So it is, too, wherever a node of another make is
+//!   on either side ([`foreign`]): its log is not ours.
 //! - **No term is burnt by waiting.** An attempt that is not answered in time is made again, at the same term, for
 //!   ever and less and less often. A node that says that it can never have a term is given a higher one.
 //! - **Each channel goes on by itself.** One waits for its own writes and calls only; a node that does not answer
@@ -48,6 +50,7 @@ mod catalog;
 mod channels;
 pub mod config;
 mod discover;
+pub mod foreign;
 mod interface;
 mod lead;
 pub mod ledger;
@@ -67,6 +70,7 @@ pub use super::backoff;
 use self::channels::Channels;
 pub use self::config::{CoordinatorConfig, CoordinatorConfigError, Fencing};
 use self::discover::Watchers;
+pub use self::foreign::{ForeignConfig, ForeignNode};
 pub use self::interface::{
     ChannelView, CoordinatorCommand, CoordinatorCounters, CoordinatorEvent, CoordinatorPlant,
     CoordinatorRefused, NodeView, PlannedMove, Waits,
@@ -120,6 +124,8 @@ enum Kind {
     Watcher = 4,
     /// Somebody asks how this node is.
     States = 5,
+    /// A call that asks a node of another make how it is.
+    Probe = 6,
 }
 
 /// What is due: the keys of the timers. Those of the channels follow.
@@ -127,7 +133,8 @@ const DUE_LEAD: u32 = 0;
 const DUE_PLACE: u32 = 1;
 const DUE_PUSH: u32 = 2;
 const DUE_CATALOG: u32 = 3;
-const DUE_CHANNELS: u32 = 4;
+const DUE_FOREIGN: u32 = 4;
+const DUE_CHANNELS: u32 = 5;
 
 /// Decides which node has which channel.
 #[derive(Debug)]
@@ -145,6 +152,8 @@ pub struct Coordinator {
     nodes: Nodes,
     channels: Channels,
     watchers: Watchers,
+    /// Of each node of another make, while this node leads.
+    probes: Vec<foreign::Probe>,
     placing: Placing,
     /// Channels that wait for their turn at the catalog, and how many have it.
     catalog_queue: VecDeque<u32>,
@@ -175,6 +184,7 @@ impl Coordinator {
             nodes: Nodes::default(),
             channels: Channels::default(),
             watchers: Watchers::new(config.push_delay),
+            probes: Vec::new(),
             placing: Placing::default(),
             catalog_queue: VecDeque::new(),
             catalog_busy: 0,
@@ -462,6 +472,7 @@ impl Machine for Coordinator {
             Some(Kind::Call) => self.hear_call(at, attempt, &event, &mut lent),
             Some(Kind::Watcher) => self.hear_watcher(at, stream, &event, &mut lent),
             Some(Kind::States) => self.hear_states(stream, &event, &mut lent),
+            Some(Kind::Probe) => self.hear_probe(at, attempt, &event, &mut lent),
             Some(Kind::Lead | Kind::Meta) | None => {}
         }
     }
@@ -479,7 +490,7 @@ impl Machine for Coordinator {
         match kind {
             Some(Kind::Lead) => self.hear_catalog(attempt, done, &mut lent),
             Some(Kind::Meta) => self.hear_meta(at, attempt, done, &mut lent),
-            Some(Kind::Call | Kind::Watcher | Kind::States) | None => {}
+            Some(Kind::Call | Kind::Watcher | Kind::States | Kind::Probe) | None => {}
         }
     }
 
@@ -501,6 +512,7 @@ impl Machine for Coordinator {
                 DUE_PLACE => self.place(&mut lent),
                 DUE_PUSH => self.push(&mut lent),
                 DUE_CATALOG => self.next_at_catalog(&mut lent),
+                DUE_FOREIGN => self.probe_all(&mut lent),
                 _ => self.channel_due(key - DUE_CHANNELS, &mut lent),
             }
         }
@@ -524,6 +536,7 @@ fn parts_of(tag: Tag) -> (Option<Kind>, u32, u32) {
         Kind::Call,
         Kind::Watcher,
         Kind::States,
+        Kind::Probe,
     ];
     let kind = kinds.into_iter().find(|kind| *kind as u64 == rest >> 52);
     (kind, (rest >> 32) as u32 & ((1 << 20) - 1), rest as u32)

@@ -17,6 +17,8 @@ pub(super) enum Life {
     Gone(Instant),
     /// Its process is over for certain.
     Dead,
+    /// It was heard of, and is as unknown as if it were not.
+    Forgotten,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +100,7 @@ impl Nodes {
                 Life::Up => Known::Up(at),
                 Life::Gone(since) => Known::Gone(since),
                 Life::Dead => Known::Dead,
+                Life::Forgotten => Known::No,
             },
         }
     }
@@ -189,7 +192,7 @@ impl Nodes {
             .filter_map(|(at, node)| match node.life {
                 Life::Up => None,
                 Life::Gone(since) => Some((since, at)),
-                Life::Dead => Some((Instant::ZERO, at)),
+                Life::Dead | Life::Forgotten => Some((Instant::ZERO, at)),
             });
         gone.min().map(|(_, at)| at)
     }
@@ -215,6 +218,17 @@ impl Nodes {
             if let Some(number) = self.numbers.remove(address) {
                 io.forget(number);
             }
+        }
+    }
+
+    /// What is known of a node is not believed any more, unless its process is over.
+    pub(super) fn forget(&mut self, server_id: i64) {
+        let Some(at) = self.by_server.get(&server_id).copied() else {
+            return;
+        };
+        if self.at(at).life != Life::Dead {
+            self.leave(at, Life::Forgotten);
+            self.at_mut(at).life = Life::Forgotten;
         }
     }
 

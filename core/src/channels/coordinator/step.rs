@@ -2,7 +2,6 @@
 
 use super::answers::{Verdict, What, verdict};
 use super::channels::{Call, Doing};
-use super::config::Fencing;
 use super::ledger::Owed;
 use super::meta::{History, Incarnation, State};
 use super::nodes::{Known, Life};
@@ -219,19 +218,17 @@ impl Coordinator {
             // If it ever lived, it was gone when this leadership began.
             Known::No => self.led_since,
         };
-        match self.config.fencing {
-            Fencing::None { grace }
-                if now < gone_since + grace && !self.has(CoordinatorPlant::GoneIsRemoved) =>
-            {
-                Removal::Wait(gone_since + grace)
-            }
-            Fencing::None { .. } | Fencing::AtTheLog => Removal::Skip,
+        let until = self.grace(at, node).map(|grace| gone_since + grace);
+        match until.filter(|_| !self.has(CoordinatorPlant::GoneIsRemoved)) {
+            Some(until) if now < until => Removal::Wait(until),
+            Some(_) | None => Removal::Skip,
         }
     }
 
     /// Until when the removal from a node that lives is waited for. Where nothing fences, for ever.
     fn removal_by(&mut self, at: u32, node: u32, now: Instant) -> Option<Instant> {
-        if !self.config.fencing.outlives_owners() {
+        let former = &self.nodes.at(node).incarnation;
+        if self.grace(at, former).is_some() {
             return None;
         }
         let (drain_by, wait) = (self.nodes.at(node).drain_by, self.config.remove_timeout);

@@ -3,6 +3,7 @@
 mod assigning;
 mod clients;
 mod failures;
+mod foreign;
 mod leaderships;
 mod leaving;
 mod ledger;

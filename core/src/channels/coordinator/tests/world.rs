@@ -7,11 +7,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
-use trefoil_proto::Decode;
+use trefoil_proto::common::StateCode;
+use trefoil_proto::milvus::{ComponentInfo, ComponentStates};
 use trefoil_proto::streaming::{
     AssignmentDiscoverResponseResponse, AssignmentDiscoverResponseView,
     StreamingNodeManagerAssignRequest,
 };
+use trefoil_proto::{Decode, Encode};
 
 use super::super::answers::What;
 use super::super::*;
@@ -172,6 +174,8 @@ enum Next {
     Arrive(StreamId, Called, i64),
     Answer(StreamId, Outcome),
     Deadline(StreamId),
+    /// Whoever is at an address is asked how it is.
+    Probe(StreamId, String),
 }
 
 /// A push as a client reads it: version, and term and server id by channel.
@@ -187,6 +191,10 @@ pub(super) struct World {
     pub(super) store_takes: Duration,
     pub(super) called: Vec<Called>,
     pub(super) workers: BTreeMap<String, Worker>,
+    /// Addresses of those that say they are stopping.
+    pub(super) stopping: BTreeSet<String>,
+    /// Times that nodes of another make were asked how they are.
+    pub(super) probed: u32,
     /// Calls under way.
     calls: BTreeMap<StreamId, Tag>,
     /// Streams of clients, and what they were sent.
@@ -237,6 +245,8 @@ impl World {
             store_takes: STORE,
             called: Vec::new(),
             workers: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+            probed: 0,
             calls: BTreeMap::new(),
             watchers: BTreeMap::new(),
             pushed: BTreeMap::new(),
@@ -331,6 +341,12 @@ impl World {
             if let Some(deadline) = open.deadline {
                 self.later(deadline.since(self.now), Next::Deadline(open.stream));
             }
+            assert!(self.io.fake.half_closed.contains(&open.stream));
+            if open.method == streaming::NODE_STATES {
+                let address = self.io.fake.name(open.to).to_string();
+                self.later(HOP, Next::Probe(open.stream, address));
+                continue;
+            }
             // Assign and Remove are written alike.
             let request =
                 StreamingNodeManagerAssignRequest::parse(&requests[&open.stream]).unwrap();
@@ -347,7 +363,6 @@ impl World {
                 channel: channel.name.to_string(),
                 term: channel.term,
             };
-            assert!(self.io.fake.half_closed.contains(&open.stream));
             self.later(HOP, Next::Arrive(open.stream, called, server_id.unwrap()));
         }
         self.io.fake.half_closed.clear();
@@ -410,9 +425,10 @@ impl World {
             }
             Next::Arrive(stream, called, server_id) => self.arrive(stream, called, server_id),
             Next::Answer(stream, result) => self.answer(stream, &result),
+            Next::Probe(stream, address) => self.probe(stream, &address),
             Next::Deadline(stream) => {
                 let status = Status::new(Code::DeadlineExceeded, codes::DEADLINE);
-                self.end_call(stream, status.caused_by(Cause::Deadline), false);
+                self.end_call(stream, status.caused_by(Cause::Deadline), None);
             }
         }
     }
@@ -420,25 +436,25 @@ impl World {
     fn answer(&mut self, stream: StreamId, result: &Outcome) {
         let mut room = StatusRoom::new();
         match result {
-            Ok(()) => self.end_call(stream, Status::OK, true),
+            Ok(()) => self.end_call(stream, Status::OK, Some(&[])),
             Err((code, None)) => {
                 let status = Status::new(*code, "no details").caused_by(Cause::Peer);
-                self.end_call(stream, status, false);
+                self.end_call(stream, status, None);
             }
             Err((_, Some((code, cause)))) => {
                 let status = Failure::new(*code, cause).status(Dialect::Seed, &mut room);
-                self.end_call(stream, status.caused_by(Cause::Peer), false);
+                self.end_call(stream, status.caused_by(Cause::Peer), None);
             }
         }
     }
 
-    fn end_call(&mut self, stream: StreamId, status: Status<'_>, answered: bool) {
+    fn end_call(&mut self, stream: StreamId, status: Status<'_>, answer: Option<&[u8]>) {
         let Some(tag) = self.calls.get(&stream).copied() else {
             return;
         };
-        if answered {
+        if let Some(answer) = answer {
             self.enter(|machine, now, io, up| {
-                machine.handle_stream(now, stream, tag, StreamIn::Frame(&[]), io, up);
+                machine.handle_stream(now, stream, tag, StreamIn::Frame(answer), io, up);
             });
         }
         if self.calls.remove(&stream).is_some() {
@@ -446,6 +462,34 @@ impl World {
                 machine.handle_stream(now, stream, tag, StreamIn::Ended(status), io, up);
             });
         }
+    }
+
+    /// A node of another make is asked how it is. One that hears nothing answers nothing.
+    fn probe(&mut self, stream: StreamId, address: &str) {
+        self.probed += 1;
+        let Some(worker) = self.workers.get(address) else {
+            let status = Status::new(Code::Unavailable, codes::UNREACHABLE);
+            return self.end_call(stream, status.caused_by(Cause::Refused), None);
+        };
+        if worker.mode == Mode::BlackHole {
+            return;
+        }
+        let state_code = if self.stopping.contains(address) {
+            StateCode::STOPPING
+        } else {
+            StateCode::HEALTHY
+        };
+        let states: ComponentStates<'_> = ComponentStates {
+            state: Some(ComponentInfo {
+                node_id: worker.server_id,
+                state_code,
+                ..ComponentInfo::default()
+            }),
+            ..ComponentStates::default()
+        };
+        let mut frame = alloc::vec![0; states.encoded_len()];
+        states.encode_to_slice(&mut frame).unwrap();
+        self.end_call(stream, Status::OK, Some(&frame));
     }
 
     fn arrive(&mut self, stream: StreamId, called: Called, server_id: i64) {
@@ -477,6 +521,17 @@ impl World {
 
     /// A node starts, or starts anew.
     pub(super) fn up(&mut self, server_id: i64, address: &str) {
+        self.process(server_id, address);
+        let command = CoordinatorCommand::NodeUp {
+            server_id,
+            address,
+            weight: 1,
+        };
+        self.command(command).unwrap();
+    }
+
+    /// A process starts, or starts anew, and nobody is told.
+    pub(super) fn process(&mut self, server_id: i64, address: &str) {
         let known = self.workers.get(address);
         if known.is_none_or(|known| known.server_id != server_id) {
             let worker = Worker {
@@ -487,12 +542,6 @@ impl World {
             };
             self.workers.insert(address.to_string(), worker);
         }
-        let command = CoordinatorCommand::NodeUp {
-            server_id,
-            address,
-            weight: 1,
-        };
-        self.command(command).unwrap();
     }
 
     pub(super) fn gone(&mut self, server_id: i64) {

@@ -1,0 +1,387 @@
+//! The log channels as operators use them: nodes in processes of their own over one store, and the program's commands.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(90);
+
+/// Killed when dropped, as by a power cut.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn trefoil(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
+    command.args(args);
+    command
+}
+
+fn store(data: &Path) -> Program {
+    let mut command = trefoil(&["store", "--data"]);
+    let mut child = command.arg(data).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut said).unwrap();
+    assert!(said.contains("is served at"), "{said}");
+    Program(child)
+}
+
+/// Three voters over one store.
+struct Cluster {
+    dir: tempfile::TempDir,
+    hosts: Vec<String>,
+    nodes: Vec<Option<Program>>,
+    _store: Program,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let free: Vec<_> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let address = |free: &TcpListener| free.local_addr().unwrap().to_string();
+        let mut cluster = Self {
+            hosts: free.iter().map(address).collect(),
+            nodes: vec![None, None, None],
+            _store: store(&dir.path().join("shared")),
+            dir,
+        };
+        drop(free);
+        (0..3).for_each(|at| cluster.begin(at));
+        cluster
+    }
+
+    fn begin(&mut self, at: usize) {
+        let hosts = self.all();
+        let dir = self.dir.path();
+        let mut serve = trefoil(&["serve", "--init", "--host", &self.hosts[at]]);
+        serve
+            .args(["--join", &hosts, "--voters", &hosts, "--data"])
+            .arg(dir.join(at.to_string()))
+            .arg("--store")
+            .arg(dir.join("shared/store.sock"))
+            .stdout(Stdio::null());
+        self.nodes[at] = Some(Program(serve.spawn().unwrap()));
+    }
+
+    fn all(&self) -> String {
+        self.hosts.join(",")
+    }
+
+    /// A command at all nodes: whether it went well, and what it said, or why not.
+    fn run(&self, args: &[&str]) -> Result<String, String> {
+        let output = trefoil(args).args(["--at", &self.all()]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        Err(text(&output.stderr))
+    }
+
+    /// Tries until it works.
+    fn insist(&self, args: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            match self.run(args) {
+                Ok(said) => return said,
+                Err(why) => assert!(began.elapsed() < SOON, "{args:?}: {why}"),
+            }
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until something holds of the list.
+    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let said = self.insist(&["channels", "list", "--json"]);
+            let listed: Value = serde_json::from_str(&said).unwrap();
+            if holds(&listed) {
+                return listed;
+            }
+            assert!(began.elapsed() < SOON, "{what}: {said}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Which node has a channel.
+    fn host_of(&self, channel: &str) -> usize {
+        let listed = self.until("it is assigned", |listed| {
+            find(listed, channel)["state"] == "assigned"
+        });
+        let host = find(&listed, channel)["host"].as_str().unwrap().to_owned();
+        self.hosts.iter().position(|known| *known == host).unwrap()
+    }
+
+    /// All lines of a channel.
+    fn lines(&self, channel: &str, limit: &str) -> Vec<String> {
+        let said = self.insist(&[
+            "consume",
+            channel,
+            "--from",
+            "all",
+            "--limit",
+            limit,
+            "--idle-ms",
+            "10000",
+        ]);
+        said.lines().map(str::to_owned).collect()
+    }
+}
+
+fn find<'l>(listed: &'l Value, channel: &str) -> &'l Value {
+    let mut all = listed["channels"].as_array().unwrap().iter();
+    all.find(|known| known["name"] == channel).unwrap()
+}
+
+/// How many channels of a list are on a host, and assigned.
+fn count_on(listed: &Value, host: &str) -> usize {
+    let all = listed["channels"].as_array().unwrap().iter();
+    let on = all.filter(|known| known["host"] == host && known["state"] == "assigned");
+    on.count()
+}
+
+fn are_alive(listed: &Value, nodes: usize) -> bool {
+    let all = listed["nodes"].as_array().unwrap().iter();
+    all.filter(|node| node["alive"] == true).count() == nodes
+}
+
+const NAMES: [&str; 6] = ["orders", "bills", "c", "d", "e", "f"];
+
+fn create(cluster: &Cluster) {
+    cluster.until("three nodes are there", |listed| are_alive(listed, 3));
+    let mut args = vec!["channels", "create", "--timeout", "60"];
+    args.extend(NAMES);
+    let said = cluster.insist(&args);
+    assert!(said.contains("all are assigned"), "{said}");
+}
+
+#[test]
+fn every_line_is_kept_once_and_in_order_though_its_node_is_killed() {
+    let mut cluster = Cluster::start();
+    create(&cluster);
+    let lines: Vec<String> = (0..5_000).map(|number| format!("line {number}")).collect();
+    let (before, after) = lines.split_at(2_000);
+
+    let mut producer = trefoil(&["produce", "orders", "--producer", "loader", "--file", "-"])
+        .args(["--timeout", "120", "--at", &cluster.all()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = producer.stdin.take().unwrap();
+    writeln!(input, "{}", before.join("\n")).unwrap();
+    // Some are there, and others are on their way.
+    assert_eq!(cluster.lines("orders", "1000"), before[..1_000]);
+    let at = cluster.host_of("orders");
+    drop(cluster.nodes[at].take());
+    writeln!(input, "{}", after.join("\n")).unwrap();
+    drop(input);
+    let output = producer.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.starts_with("5000 records appended"),
+        "{output:?}"
+    );
+    assert_eq!(cluster.lines("orders", "5001"), lines);
+
+    // Of the two that are left each has half, and each record is known by id and time.
+    let killed = cluster.hosts[at].clone();
+    let listed = cluster.until("two nodes have all", |listed| {
+        let on = |host: &String| count_on(listed, host);
+        on(&killed) == 0 && cluster.hosts.iter().map(on).sum::<usize>() == NAMES.len()
+    });
+    assert!(are_alive(&listed, 2), "{listed}");
+    assert!(
+        find(&listed, "orders")["term"].as_i64() > Some(2),
+        "{listed}"
+    );
+    let args = [
+        "consume", "orders", "--from", "all", "--limit", "100", "--json",
+    ];
+    let said = cluster.insist(&args);
+    let records: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let tick = |record: &Value| {
+        record["time_tick"]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    assert!(records.is_sorted_by(|a, b| tick(a) < tick(b)), "{said}");
+    let behind = format!("after:{}", records[9]["id"].as_str().unwrap());
+    let args = ["consume", "orders", "--from", &behind, "--limit", "1"];
+    assert_eq!(cluster.insist(&args), "line 10\n");
+    // What was sent once is not kept twice, whoever sends it again.
+    let file = cluster.dir.path().join("again");
+    std::fs::write(&file, before.join("\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let again = [
+        "produce",
+        "orders",
+        "--producer",
+        "loader",
+        "--sequence",
+        "4001",
+        "--file",
+        file,
+    ];
+    let said = cluster.insist(&again);
+    assert!(said.starts_with("2000 records"), "{said}");
+    assert_eq!(cluster.lines("orders", "6001").len(), 6_000);
+}
+
+#[test]
+fn channels_are_moved_and_nodes_drained_by_command() {
+    let mut cluster = Cluster::start();
+    create(&cluster);
+    let from = cluster.host_of("bills");
+    let to = cluster.hosts[(from + 1) % 3].clone();
+    let said = cluster.run(&["channels", "move", "bills", &to, "--timeout", "60"]);
+    assert_eq!(said, Ok(format!("bills is on {to}\n")));
+    let listed = cluster.until("it is there", |listed| find(listed, "bills")["host"] == *to);
+    assert_eq!(find(&listed, "bills")["state"], "assigned");
+
+    let said = cluster
+        .run(&["node", "drain", &to, "--within", "60"])
+        .unwrap();
+    assert!(
+        said.starts_with(&format!("{to} had ")) && said.contains("has none"),
+        "{said}"
+    );
+    let listed = cluster.until("the others have all", |listed| {
+        let on = |host: &String| count_on(listed, host);
+        on(&to) == 0 && cluster.hosts.iter().map(on).sum::<usize>() == NAMES.len()
+    });
+    let mut nodes = listed["nodes"].as_array().unwrap().iter();
+    let drained = nodes.find(|node| node["host"] == *to).unwrap();
+    assert_eq!(
+        (&drained["draining"], &drained["alive"]),
+        (&true.into(), &true.into())
+    );
+    // What was told to a node that drains is what it does not get.
+    let shown = cluster.run(&["channels", "list"]).unwrap();
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.contains(&to) && line.contains("draining")),
+        "{shown}"
+    );
+    assert_eq!(
+        cluster
+            .run(&["channels", "create", "more", "--timeout", "60"])
+            .unwrap(),
+        "created 1, all are assigned\n"
+    );
+    assert_ne!(cluster.hosts[cluster.host_of("more")], to);
+    let said = cluster
+        .run(&["channels", "create", "more", "bills"])
+        .unwrap();
+    assert_eq!(said, "created 0, 2 were there, all are assigned\n");
+    assert_eq!(
+        cluster.run(&["channels", "plan"]).unwrap(),
+        "nothing would be moved\n"
+    );
+
+    // Started again, it is a node as any other.
+    let at = cluster.hosts.iter().position(|host| *host == to).unwrap();
+    drop(cluster.nodes[at].take());
+    cluster.begin(at);
+    cluster.until("it is back", |listed| {
+        let mut nodes = listed["nodes"].as_array().unwrap().iter();
+        nodes.any(|node| node["host"] == *to && node["alive"] == true && node["draining"] == false)
+    });
+    wrong_inputs_are_told(&cluster, &to);
+}
+
+/// What cannot be is said with its code, what it is about, and by the exit code 1.
+fn wrong_inputs_are_told(cluster: &Cluster, host: &str) {
+    let dir = cluster.dir.path();
+    let nowhere = dir.join("nowhere");
+    let file = dir.join("line");
+    std::fs::write(&file, "one\n").unwrap();
+    let (nowhere, file) = (nowhere.to_str().unwrap(), file.to_str().unwrap());
+    let long = "x".repeat(257);
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["channels", "move", "nothing", host], &["TF-L22"]),
+        (&["channels", "move", "bills", "127.0.0.1:1"], &["TF-L23"]),
+        (&["node", "drain", "127.0.0.1:1"], &["TF-L23"]),
+        (&["channels", "create", ""], &["TF-L26"]),
+        (&["channels", "create", &long], &["TF-L26"]),
+        (
+            &["produce", "nothing", "--file", file, "--timeout", "2"],
+            &["TF-N18", "is it created"],
+        ),
+        (
+            &["consume", "nothing", "--timeout", "2"],
+            &["TF-N19", "is it created"],
+        ),
+        (
+            &["produce", "bills", "--file", nowhere],
+            &["TF-N06", nowhere],
+        ),
+        (
+            &["produce", "bills", "--property", "x", "--file", file],
+            &["TF-N04", "KEY=VALUE"],
+        ),
+        (
+            &["consume", "bills", "--filter", "x"],
+            &["TF-N04", "vchannel=NAME"],
+        ),
+        (
+            &["consume", "bills", "--from", "0x0"],
+            &["TF-N04", "after:"],
+        ),
+        (
+            &["consume", "bills", "--from", "0x00", "--timeout", "3"],
+            &["TF-N19", "TF-L03"],
+        ),
+        (
+            &[
+                "produce",
+                "bills",
+                "--file",
+                file,
+                "--dialect",
+                "v2024-08",
+                "--timeout",
+                "3",
+            ],
+            &["TF-N18", "TF-L05"],
+        ),
+    ];
+    for (args, said) in cases {
+        let why = cluster.run(args).unwrap_err();
+        for part in *said {
+            assert!(why.contains(part), "{args:?} says, without {part}: {why}");
+        }
+        assert_eq!(why.lines().count(), 1, "{args:?}: {why}");
+    }
+    // Where nobody is, and where nobody has channels.
+    let nobody = trefoil(&["channels", "list", "--timeout", "1", "--at", "127.0.0.1:1"]).output();
+    let nobody = nobody.unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    let mut why = String::new();
+    nobody.stderr.as_slice().read_to_string(&mut why).unwrap();
+    assert!(why.contains("TF-"), "{why}");
+}
