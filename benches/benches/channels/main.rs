@@ -1,9 +1,14 @@
-//! Plans for channels: how many move, how even it gets and how long it takes, beside the rules of two others.
+//! Channels: plans beside the rules of two others, appending beside two other servers, and fail-over.
+//!
+//! `-- --only plan|produce|failover` does one part; `-- --test` does all of it once and small.
 
 #![allow(missing_docs)]
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
+mod failover;
+mod node;
 mod peers;
+mod produce;
 
 use std::hint::black_box;
 
@@ -167,9 +172,40 @@ fn times() {
     }
 }
 
-fn main() {
+/// Plans: how many move, how even it gets and how long it takes.
+fn plan() {
     rules();
     times();
+}
+
+/// What follows `name` on the command line.
+fn argument(name: &str) -> Option<String> {
+    let mut arguments = std::env::args();
+    arguments.find(|argument| argument == name)?;
+    arguments.next()
+}
+
+fn main() {
+    if produce::is_child() {
+        return;
+    }
+    let only = argument("--only");
+    let parts: [(&str, fn()); 3] = [
+        ("plan", plan),
+        ("produce", produce::all),
+        ("failover", failover::all),
+    ];
+    for (name, part) in parts {
+        if only.as_deref().is_none_or(|only| only == name) {
+            part();
+        }
+    }
+    if only.is_none() {
+        criterion();
+    }
+}
+
+fn criterion() {
     let mut criterion = Criterion::default().configure_from_args();
     let (nodes, channels) = (nodes(64), channels(&vec![None; 1024]));
     let (mut balancer, mut moves) = (Balancer::default(), Vec::new());
