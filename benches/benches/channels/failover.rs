@@ -12,6 +12,7 @@ use trefoil_runtime_tokio::{
 };
 use trefoil_store::{Durability, Store, StoreOptions};
 
+use crate::argument;
 use crate::node::{PATIENCE, start};
 
 const NODES: usize = 3;
@@ -53,7 +54,11 @@ pub(crate) fn all() {
     } else {
         (1_000, 10_000, 5)
     };
+    let only = argument("--channels").map(|count| count.parse().expect("a number of channels"));
     for count in [small, large] {
+        if only.is_some_and(|only: usize| only != count) {
+            continue;
+        }
         for durability in [Durability::Fdatasync, Durability::None] {
             for loss in [Loss::Told, Loss::Untold, Loss::Leader] {
                 let each = (0..rounds).map(|_| {
@@ -136,17 +141,16 @@ async fn lose(count: usize, durability: Durability, loss: Loss) -> Seen {
     for at in 0..NODES {
         nodes.push(start(at, &hosts, &store).await);
     }
-    create(&hosts, count).await;
+    let operator = create(&hosts, count).await;
 
     let client = ChannelClient::start(ClientOptions::to(&hosts)).expect("a client");
     let mut map = client.watch().await.expect("a client");
     let whole = map.wait_for(|map| map.channels.len() == count);
-    let whole = task::timeout::<Tokio, _>(PATIENCE, whole).await;
-    drop(
-        whole
-            .expect("channels that are assigned")
-            .expect("a client"),
-    );
+    let is_whole = task::timeout::<Tokio, _>(PATIENCE, whole).await.is_some();
+    if !is_whole {
+        let (seen, known) = (map.borrow().channels.len(), summary(&operator).await);
+        panic!("{seen} are seen; {known}");
+    }
 
     let leads = |node: &Node| node.handle().election().is_some_and(|it| it.is_leader());
     let leader = nodes.iter().position(leads).expect("a leader");
@@ -205,8 +209,8 @@ async fn lose(count: usize, durability: Durability, loss: Loss) -> Seen {
     seen
 }
 
-async fn create(hosts: &[String], count: usize) {
-    /// In one request.
+/// Makes channels, by requests of a few each.
+async fn create(hosts: &[String], count: usize) -> ChannelOperator {
     const SOME: usize = 500;
     let client = Client::start(ClientOptions::to(hosts)).expect("a client");
     let operator = ChannelOperator::new(client, PATIENCE);
@@ -215,4 +219,24 @@ async fn create(hosts: &[String], count: usize) {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         operator.create(&names).await.expect("channels");
     }
+    operator
+}
+
+/// How many channels are in which state, and why: for those who wonder why something never came.
+async fn summary(operator: &ChannelOperator) -> String {
+    let listed = operator.list().await.expect("a coordinator");
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for channel in &listed.channels {
+        let host = channel.host.as_deref().unwrap_or("nowhere");
+        let state = format!(
+            "{} {host} {} {}",
+            channel.state, channel.waits, channel.reason
+        );
+        *states.entry(state).or_default() += 1;
+    }
+    format!(
+        "{} are there: {states:?}; {:?}",
+        listed.channels.len(),
+        listed.nodes
+    )
 }

@@ -1,6 +1,7 @@
 //! Channels: plans beside the rules of two others, appending beside two other servers, and fail-over.
 //!
-//! `-- --only plan|produce|failover` does one part; `-- --test` does all of it once and small.
+//! `-- --only plan|produce|failover` does one part, with `--load 64x16x100` one load of `produce`, with
+//! `--channels 10000` one size of `failover`; `-- --test` does all of it once and small.
 
 #![allow(missing_docs)]
 #![expect(clippy::print_stdout, reason = "a bench reports")]

@@ -10,7 +10,7 @@ use trefoil_runtime_tokio::{ChannelsConfig, Node, NodeOptions};
 use trefoil_store::Store;
 
 /// Longest wait for anything that must come. Only a failure takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Nobody;

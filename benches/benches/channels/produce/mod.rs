@@ -20,6 +20,7 @@ use self::nats::{Nats, Storage};
 pub(crate) use self::ours::is_child;
 use self::ours::{Kept, Trefoil};
 use self::redis::{Persistence, Redis};
+use crate::argument;
 
 const ROUNDS: usize = 7;
 
@@ -54,7 +55,12 @@ pub(crate) fn all() {
         durable.push(|| Box::new(Redis::start(Persistence::EverySecond)));
         in_memory.push(|| Box::new(Redis::start(Persistence::Off)));
     }
+    let only = argument("--load");
     for (producers, in_flight, bytes) in LOADS {
+        let load = format!("{producers}x{in_flight}x{bytes}");
+        if only.as_ref().is_some_and(|only| *only != load) {
+            continue;
+        }
         for (kept, contenders) in [("on disk", &durable), ("in memory", &in_memory)] {
             println!("{bytes} B, {producers} x {in_flight} in flight, {kept}");
             contest(contenders, whole(producers, in_flight, bytes));

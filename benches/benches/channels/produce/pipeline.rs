@@ -19,8 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Pipeline {
     stream: TcpStream,
     out: Vec<u8>,
-    input: Vec<u8>,
+    input: Box<[u8]>,
+    /// Bytes of `input` that are not understood yet.
+    filled: usize,
 }
+
+/// More than any answer has.
+const INPUT_BYTES: usize = 64 << 10;
 
 /// What the beginning of some bytes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +56,8 @@ impl Pipeline {
         Self {
             stream,
             out: Vec::new(),
-            input: Vec::new(),
+            input: vec![0; INPUT_BYTES].into(),
+            filled: 0,
         }
     }
 
@@ -91,10 +97,13 @@ impl Pipeline {
             if window.waiting() == 0 {
                 return window.trips();
             }
-            self.receive();
+            let more = self.stream.read(&mut self.input[self.filled..]);
+            let more = more.expect("a server that answers");
+            assert_ne!(more, 0, "a server that stays");
+            self.filled += more;
             let mut at = 0;
             loop {
-                match read(&self.input[at..], &mut self.out) {
+                match read(&self.input[at..self.filled], &mut self.out) {
                     Next::Part => break,
                     Next::Other(len) => at += len,
                     Next::Answer(len) => {
@@ -103,18 +112,9 @@ impl Pipeline {
                     }
                 }
             }
-            self.input.drain(..at);
+            self.input.copy_within(at..self.filled, 0);
+            self.filled -= at;
         }
-    }
-
-    fn receive(&mut self) {
-        const CHUNK: usize = 64 << 10;
-        let len = self.input.len();
-        self.input.resize(len + CHUNK, 0);
-        let more = self.stream.read(&mut self.input[len..]);
-        let more = more.expect("a server that answers");
-        assert_ne!(more, 0, "a server that stays");
-        self.input.truncate(len + more);
     }
 }
 
