@@ -141,15 +141,25 @@ async fn lose(count: usize, durability: Durability, loss: Loss) -> Seen {
     for at in 0..NODES {
         nodes.push(start(at, &hosts, &store).await);
     }
-    let operator = create(&hosts, count).await;
-
+    let client = Client::start(ClientOptions::to(&hosts)).expect("a client");
+    let operator = ChannelOperator::new(client, PATIENCE);
     let client = ChannelClient::start(ClientOptions::to(&hosts)).expect("a client");
     let mut map = client.watch().await.expect("a client");
-    let whole = map.wait_for(|map| map.channels.len() == count);
-    let is_whole = task::timeout::<Tokio, _>(PATIENCE, whole).await.is_some();
-    if !is_whole {
-        let (seen, known) = (map.borrow().channels.len(), summary(&operator).await);
-        panic!("{seen} are seen; {known}");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // A leader that is lost in the middle takes with it what it had not written, answered or not.
+        create(&operator, count).await;
+        let whole = map.wait_for(|map| map.channels.len() == count);
+        let whole = task::timeout::<Tokio, _>(PATIENCE / 6, whole)
+            .await
+            .is_some();
+        if whole {
+            break;
+        }
+        let seen = map.borrow().channels.len();
+        if Instant::now() > end {
+            panic!("{seen} are seen; {}", summary(&operator).await);
+        }
     }
 
     let leads = |node: &Node| node.handle().election().is_some_and(|it| it.is_leader());
@@ -209,17 +219,14 @@ async fn lose(count: usize, durability: Durability, loss: Loss) -> Seen {
     seen
 }
 
-/// Makes channels, by requests of a few each.
-async fn create(hosts: &[String], count: usize) -> ChannelOperator {
+/// Makes channels, those that are not there, by requests of a few each.
+async fn create(operator: &ChannelOperator, count: usize) {
     const SOME: usize = 500;
-    let client = Client::start(ClientOptions::to(hosts)).expect("a client");
-    let operator = ChannelOperator::new(client, PATIENCE);
     let names: Vec<String> = (0..count).map(|at| format!("by-dev-dml_{at}")).collect();
     for names in names.chunks(SOME) {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         operator.create(&names).await.expect("channels");
     }
-    operator
 }
 
 /// How many channels are in which state, and why: for those who wonder why something never came.
