@@ -1,11 +1,17 @@
-//! Plans for channels: how many move, how even it gets and how long it takes, beside the rules of two others. And the
-//! coordinator that carries them out.
+//! Channels: plans beside the rules of two others, the coordinator that carries them out, appending beside two other
+//! servers, and fail-over.
+//!
+//! `-- --only plan|coordinator|produce|failover` does one part, with `--load 64x16x100` one load of `produce`, with
+//! `--channels 10000` one size of `failover`; `-- --test` does all of it once and small.
 
 #![allow(missing_docs)]
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
 mod coordinator;
+mod failover;
+mod node;
 mod peers;
+mod produce;
 
 use std::hint::black_box;
 
@@ -169,10 +175,41 @@ fn times() {
     }
 }
 
-fn main() {
+/// Plans: how many move, how even it gets and how long it takes.
+fn plan() {
     rules();
     times();
-    coordinator::run();
+}
+
+/// What follows `name` on the command line.
+fn argument(name: &str) -> Option<String> {
+    let mut arguments = std::env::args();
+    arguments.find(|argument| argument == name)?;
+    arguments.next()
+}
+
+fn main() {
+    if produce::is_child() {
+        return;
+    }
+    let only = argument("--only");
+    let parts: [(&str, fn()); 4] = [
+        ("plan", plan),
+        ("coordinator", coordinator::run),
+        ("produce", produce::all),
+        ("failover", failover::all),
+    ];
+    for (name, part) in parts {
+        if only.as_deref().is_none_or(|only| only == name) {
+            part();
+        }
+    }
+    if only.is_none() {
+        criterion();
+    }
+}
+
+fn criterion() {
     let mut criterion = Criterion::default().configure_from_args();
     let (nodes, channels) = (nodes(64), channels(&vec![None; 1024]));
     let (mut balancer, mut moves) = (Balancer::default(), Vec::new());

@@ -6,13 +6,13 @@
 )]
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use trefoil_benches::free_host;
 use trefoil_runtime_tokio::clock;
 
 use crate::voter::Part;
@@ -335,19 +335,4 @@ fn directory(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).expect("a directory");
     path
-}
-
-/// An address that is free: not one of those the system gives to outgoing connections, which would take it
-/// while its owner is dead.
-pub(crate) fn free_host() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 15_000 + (std::process::id().wrapping_mul(251) + next) % 15_000;
-        let host = format!("127.0.0.1:{port}");
-        if TcpListener::bind(&host).is_ok() {
-            return host;
-        }
-    }
 }

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use trefoil_benches::is_test;
+use trefoil_benches::{free_host, is_test};
 
-use crate::cluster::{Cluster, Said, VOTERS, free_host};
+use crate::cluster::{Cluster, Said, VOTERS};
 use crate::figure::load;
 use crate::proxy::Network;
 use crate::say;

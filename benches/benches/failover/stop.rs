@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use trefoil_benches::free_host;
 
-use crate::cluster::{Cluster, Nanos, Said, VOTERS, between, free_host, now};
+use crate::cluster::{Cluster, Nanos, Said, VOTERS, between, now};
 use crate::figure::{Times, report};
 use crate::proxy::Network;
 use crate::{runs, say};

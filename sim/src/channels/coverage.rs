@@ -16,7 +16,7 @@ pub const MINIMA: &[(&str, u64)] = &[
     ("double crashes", 8),
     ("lost leases", 40),
     ("calls made again", 100),
-    ("stream resets", 40),
+    ("stream resets", 20),
     ("unknown outcomes", 300),
     ("operations after death", 10),
     ("fenced", 20),
