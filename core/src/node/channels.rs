@@ -7,6 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::creations::Creations;
 use crate::channels::coordinator::{
     self, Coordinator, CoordinatorCommand, CoordinatorConfig, CoordinatorConfigError,
     CoordinatorEvent, CoordinatorRefused,
@@ -171,19 +172,35 @@ pub struct Channels {
     members: Vec<(NodeId, i64)>,
     led: Option<Token>,
     introduced: bool,
-    /// The coordinator cannot go on under the token it has.
-    lost: bool,
+    noted: Noted,
+    pub(super) creations: Creations,
 }
 
-/// Turns the coordinator's news over, and notes that it cannot go on.
+/// Turns the coordinator's news over, and notes what follows from it here.
 fn of_coordinator<'n>(
-    lost: &'n mut bool,
+    noted: &'n mut Noted,
     up: &'n mut dyn Events<Channels>,
 ) -> impl FnMut(CoordinatorEvent<'_>) + 'n {
     move |event| {
-        *lost |= matches!(event, CoordinatorEvent::Lost { .. });
+        match event {
+            CoordinatorEvent::Lost { .. } => noted.lost = true,
+            CoordinatorEvent::Created { channel } if noted.wants_created => {
+                noted.created.push(String::from(channel));
+            }
+            _ => {}
+        }
         up.event(ChannelsEvent::Coordinator(event));
     }
+}
+
+/// What the coordinator told that this node acts upon.
+#[derive(Debug, Default)]
+struct Noted {
+    /// It cannot go on under the token it has.
+    lost: bool,
+    /// Somebody waits for channels to be created.
+    wants_created: bool,
+    created: Vec<String>,
 }
 
 fn of_worker(up: &mut dyn Events<Channels>) -> impl FnMut(WorkerEvent<'_>) {
@@ -218,7 +235,8 @@ impl Channels {
             members: Vec::new(),
             led: None,
             introduced: false,
-            lost: false,
+            noted: Noted::default(),
+            creations: Creations::default(),
         })
     }
 
@@ -232,6 +250,19 @@ impl Channels {
     #[must_use]
     pub const fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    /// Answers who asked for channels, as far as there is an answer.
+    pub(super) fn answer_creations(&mut self, io: &mut dyn Io) {
+        if self.noted.wants_created {
+            for channel in self.noted.created.drain(..) {
+                self.creations.created(&channel, io);
+            }
+            if !self.coordinator.is_serving() {
+                self.creations.give_up(io);
+            }
+        }
+        self.noted.wants_created = !self.creations.is_empty();
     }
 
     /// What this node is called.
@@ -300,8 +331,8 @@ impl Channels {
     }
 
     /// Whether the leadership must be given up; said once.
-    pub const fn take_lost(&mut self) -> bool {
-        core::mem::replace(&mut self.lost, false)
+    pub fn take_lost(&mut self) -> bool {
+        core::mem::replace(&mut self.noted.lost, false)
     }
 
     /// What the clock on the wall says.
@@ -420,7 +451,7 @@ impl Channels {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) -> Result<(), CoordinatorRefused> {
-        let up = &mut of_coordinator(&mut self.lost, up);
+        let up = &mut of_coordinator(&mut self.noted, up);
         self.coordinator.handle_command(now, command, io, up)
     }
 }
@@ -462,7 +493,7 @@ impl Machine for Channels {
             | StreamIn::Ended(_) => tag.machine(),
         };
         if machine == coordinator::MACHINE {
-            let up = &mut of_coordinator(&mut self.lost, up);
+            let up = &mut of_coordinator(&mut self.noted, up);
             self.coordinator
                 .handle_stream(now, stream, tag, event, io, up);
         } else {
@@ -480,7 +511,7 @@ impl Machine for Channels {
         up: &mut dyn Events<Self>,
     ) {
         if tag.machine() == coordinator::MACHINE {
-            let up = &mut of_coordinator(&mut self.lost, up);
+            let up = &mut of_coordinator(&mut self.noted, up);
             self.coordinator.handle_done(now, tag, done, io, up);
         } else {
             self.worker
@@ -501,7 +532,7 @@ impl Machine for Channels {
     fn handle_timeout(&mut self, now: Instant, io: &mut dyn Io, up: &mut dyn Events<Self>) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.coordinator.poll_timeout()) {
-            let up = &mut of_coordinator(&mut self.lost, up);
+            let up = &mut of_coordinator(&mut self.noted, up);
             self.coordinator.handle_timeout(now, io, up);
         }
         if due(self.worker.poll_timeout()) {

@@ -8,6 +8,7 @@
 //! | [`Channels`] | which node has which log channel, and what is served of those it has |
 //! | [`admin`] | what operators are answered |
 //! | [`operators`] | what they are answered about channels |
+//! | `creations` | when who asked for channels is answered |
 //! | `departure` | when a node that leaves may |
 //! | `quorum` | whether the ring may go on, where its partition policy is to follow the voters |
 //!
@@ -16,6 +17,7 @@
 
 pub mod admin;
 mod channels;
+mod creations;
 mod departure;
 pub mod operators;
 mod part;
@@ -290,6 +292,7 @@ impl Node {
         for news in news.drain(..) {
             channels.hear(now, news, io, &mut of_channels(up));
         }
+        channels.answer_creations(io);
         if let Some(election) = self.election.as_mut().filter(|_| channels.take_lost()) {
             let up = &mut of_election(&mut self.heard, up);
             // If it does not lead any more, there is nothing to give up.

@@ -1,11 +1,13 @@
 //! `trefoil.channels.v1`: what operators are answered about channels. The node that leads answers; others say that
 //! they do not.
 
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use trefoil_proto::channels::{
-    Channel, CreateReply, CreateRequestView, DrainReply, DrainRequest, ListReply, ListRequest,
-    MoveReply, MoveRequest, Node, PlanReply, Step, UndrainReply, UndrainRequest,
+    Channel, CreateRequestView, DrainReply, DrainRequest, ListReply, ListRequest, MoveReply,
+    MoveRequest, Node, PlanReply, Step, UndrainReply, UndrainRequest,
 };
 use trefoil_proto::wire::{Decode, Encode};
 
@@ -75,7 +77,8 @@ pub(super) fn handle_stream(
             stream,
             Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
         ),
-        StreamIn::Header(_) | StreamIn::Writable | StreamIn::Ended(_) => {}
+        StreamIn::Ended(_) => channels.creations.ended(stream),
+        StreamIn::Header(_) | StreamIn::Writable => {}
     }
 }
 
@@ -221,17 +224,25 @@ impl Asked<'_> {
         request.decode(self.bytes)?;
         request.check()?;
         let (mut created, mut message) = (0, "");
+        let mut missing = BTreeSet::new();
         for name in request.names.iter() {
-            let command = CoordinatorCommand::Create { channel: name? };
+            let name = name?;
+            let command = CoordinatorCommand::Create { channel: name };
             match self.channels.command(self.now, command, self.io, up) {
                 Ok(()) => created += 1,
                 Err(CoordinatorRefused::ChannelExists) => {}
                 Err(why) if message.is_empty() => message = why.message(),
                 Err(_) => {}
             }
+            // Whoever asked for it first.
+            let known = self.channels.coordinator().channel(name);
+            if known.is_some_and(|channel| !channel.is_created) {
+                missing.insert(String::from(name));
+            }
         }
-        let reply = CreateReply { created, message };
-        Ok(wire::reply(self.io, self.stream, &reply)?)
+        let creations = &mut self.channels.creations;
+        creations.add(self.stream, created, message, missing, self.io);
+        Ok(())
     }
 
     fn relocate(&mut self, up: &mut dyn Events<Channels>) -> Result<(), Wrong> {
@@ -254,7 +265,7 @@ impl Asked<'_> {
             more |= bytes > LIST_BYTES_MAX;
             if !more {
                 let from = step.from.map(|from| from.address.clone());
-                let channel = alloc::string::String::from(step.channel);
+                let channel = String::from(step.channel);
                 planned.push((channel, from, step.to.address.clone(), step.reason));
             }
         };

@@ -147,6 +147,7 @@ impl Slot {
             state: meta.state,
             node: self.ledger.target(),
             histories: meta.histories.len(),
+            is_created: self.ledger.is_created(),
             waits: self.waits(),
             reason: &self.said,
             load: self.load,

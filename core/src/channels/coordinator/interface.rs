@@ -226,6 +226,8 @@ pub struct ChannelView<'a> {
     pub node: Option<&'a Incarnation>,
     /// Former owners whose removal is not known to be complete.
     pub histories: usize,
+    /// Whether the catalog has it: no change of the leader loses it.
+    pub is_created: bool,
     /// Why it is not assigned.
     pub waits: Waits,
     /// What went wrong last, if it is not assigned.
