@@ -7,6 +7,10 @@
 )]
 
 mod crash;
+mod disk;
+mod log_crash;
+mod log_damage;
+mod log_model;
 #[cfg(unix)]
 mod remote;
 mod rules;
