@@ -340,6 +340,8 @@ impl Found {
 /// Writes bytes again that are there.
 fn rewrite(file: &dyn super::files::LogFile, mut from: u64, until: u64) -> io::Result<()> {
     const CHUNK: u64 = 1 << 20;
+    // The zeros behind the last frame may be missing.
+    let until = until.min(file.bytes()?);
     let mut bytes = Vec::new();
     while from < until {
         let len = (until - from).min(CHUNK);

@@ -136,8 +136,8 @@ fn work(store: &Store, ledger: &mut Ledger, dice: &mut Dice, count: u64) {
 }
 
 /// Every log is what it was acknowledged to be, or more of what was asked for, and all of it can be read. What is
-/// shown here must stay.
-pub(crate) fn verify(store: &Store, ledger: &mut Ledger, at: &str) {
+/// shown here must stay. `false` if the store has stopped meanwhile.
+fn verify(store: &Store, ledger: &mut Ledger, at: &str) -> bool {
     let mut session = store.session("b");
     for log in 0..LOGS {
         let name = [log as u8];
@@ -145,7 +145,8 @@ pub(crate) fn verify(store: &Store, ledger: &mut Ledger, at: &str) {
             term, first, next, ..
         } = session.run(Op::Tail { log: &name })
         else {
-            panic!("{at}: {:?}", store.failure());
+            assert!(store.failure().is_some(), "{at}: log {log} has no tail");
+            return false;
         };
         let (told, asked) = (&mut ledger.told[log], &mut ledger.asked[log]);
         let found = Bounds { term, first, next };
@@ -162,7 +163,8 @@ pub(crate) fn verify(store: &Store, ledger: &mut Ledger, at: &str) {
             bytes_max: u32::MAX,
         });
         let Completion::Records(run) = read else {
-            panic!("{at}: log {log} cannot be read");
+            assert!(store.failure().is_some(), "{at}: log {log} cannot be read");
+            return false;
         };
         let mut expected = first;
         for (sequence, bytes) in Records(&run).iter() {
@@ -173,6 +175,7 @@ pub(crate) fn verify(store: &Store, ledger: &mut Ledger, at: &str) {
         assert_eq!(expected, next, "{at}: log {log}");
         (*told, *asked) = (found, found);
     }
+    true
 }
 
 const OPERATIONS: u64 = 160;
@@ -201,7 +204,8 @@ fn fail_at(at: u64, kind: io::ErrorKind, seed: u64) {
         let said = format!("operation {at}, seed {seed}, round {round}");
         match open(&tables, &disk) {
             Ok(store) => {
-                verify(&store, &mut ledger, &said);
+                let verified = verify(&store, &mut ledger, &said);
+                assert!(verified || round == 0, "{said}: {:?}", store.failure());
                 work(&store, &mut ledger, &mut dice, 20);
             }
             Err(error) => {
@@ -213,7 +217,8 @@ fn fail_at(at: u64, kind: io::ErrorKind, seed: u64) {
         disk = disk.after_crash(&mut dice, Fault::NONE);
     }
     let store = open(&tables, &disk).unwrap();
-    verify(&store, &mut ledger, &format!("operation {at}, seed {seed}, at last"));
+    let said = format!("operation {at}, seed {seed}, at last");
+    assert!(verify(&store, &mut ledger, &said), "{said}: {:?}", store.failure());
 }
 
 fn operations() -> u64 {
@@ -222,7 +227,7 @@ fn operations() -> u64 {
     {
         let store = open(&tables, &disk).unwrap();
         work(&store, &mut ledger, &mut Dice(1), OPERATIONS);
-        verify(&store, &mut ledger, "nothing failed");
+        assert!(verify(&store, &mut ledger, "nothing failed"));
     }
     disk.operations()
 }
