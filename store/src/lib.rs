@@ -73,13 +73,13 @@ use failure::Failure;
 use redb::{Database, StorageBackend};
 #[cfg(unix)]
 pub use remote::{Fate, RemoteSession, RemoteStore, Server, SplitSession};
-pub use session::Session;
 use session::Mailbox;
+pub use session::Session;
 use trefoil_core::hash::IdHasher;
 use trefoil_core::id::Tag;
 use trefoil_core::storage::Op;
-pub use wal::{Files, LogFile};
 use wal::{Directory, Memory, Request, Wal};
+pub use wal::{Files, LogFile};
 use writer::{Job, OwnedOp, Writer};
 
 /// When an operation counts as durable.
@@ -149,7 +149,9 @@ impl Default for StoreOptions {
 
 impl StoreOptions {
     fn segment_bytes_max(&self) -> u64 {
-        self.segment_bytes_max.clamp(4 << 10, 1 << 30).next_multiple_of(8)
+        self.segment_bytes_max
+            .clamp(4 << 10, 1 << 30)
+            .next_multiple_of(8)
     }
 
     fn segment_bytes_min(&self) -> u64 {

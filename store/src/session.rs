@@ -130,7 +130,12 @@ impl Mailbox {
 pub(crate) struct Deliveries(Vec<(Arc<Mailbox>, Vec<(Tag, Completion<Vec<u8>>)>)>);
 
 impl Deliveries {
-    pub(crate) fn add(&mut self, mailbox: &Arc<Mailbox>, tag: Tag, completion: Completion<Vec<u8>>) {
+    pub(crate) fn add(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        tag: Tag,
+        completion: Completion<Vec<u8>>,
+    ) {
         // Neighbours tend to be of one session.
         let mut lists = self.0.iter_mut().rev();
         match lists.find(|(to, _)| Arc::ptr_eq(to, mailbox)) {

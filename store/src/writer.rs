@@ -242,7 +242,6 @@ impl Writer {
         drop(queue);
         self.shared.filled.notify_one();
     }
-
 }
 
 impl Drop for Writer {

@@ -112,7 +112,10 @@ fn reopening() {
         load.write(1_024, records);
     }
     let begun = Instant::now();
-    let store = Store::open(folder.path(), options(LogEngine::Wal, Durability::Fdatasync));
+    let store = Store::open(
+        folder.path(),
+        options(LogEngine::Wal, Durability::Fdatasync),
+    );
     let mut session = store.expect("a store").session("a");
     wait_for(&mut session, Op::Tail { log: b"log 0" });
     println!(

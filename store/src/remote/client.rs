@@ -220,8 +220,11 @@ impl Line {
             state.out.clear();
             std::mem::take(&mut state.unsent)
         };
-        self.mailbox
-            .deliver(unsent.into_iter().map(|(_, tag)| (tag, Completion::Unknown)));
+        self.mailbox.deliver(
+            unsent
+                .into_iter()
+                .map(|(_, tag)| (tag, Completion::Unknown)),
+        );
     }
 
     fn give_up(&self, why: &str) {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use trefoil_core::id::Tag;
 use trefoil_core::storage::{Completion, Op, OwnerId};
 
-
 /// The first bytes of either side.
 pub(crate) const MAGIC: [u8; 4] = *b"TRFS";
 /// Version of all that follows the greeting.
@@ -297,9 +296,7 @@ pub(crate) fn read_op(frame: &[u8]) -> Option<(Tag, Op<'_>)> {
             key: f.bytes()?,
             value: f.bytes()?,
         },
-        10 => Op::Recall {
-            key: f.bytes()?,
-        },
+        10 => Op::Recall { key: f.bytes()? },
         _ => return None,
     };
     f.0.is_empty().then_some((tag, op))

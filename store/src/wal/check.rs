@@ -9,11 +9,7 @@ use crate::check::Report;
 use crate::error::StoreError;
 
 /// Adds to a report what is there and what is wrong. Changes nothing.
-pub(crate) fn run(
-    files: &dyn Files,
-    identity: u64,
-    report: &mut Report,
-) -> Result<(), StoreError> {
+pub(crate) fn run(files: &dyn Files, identity: u64, report: &mut Report) -> Result<(), StoreError> {
     let index = match read(files, identity) {
         Ok(found) => found.index,
         Err(damaged @ StoreError::Damaged(_)) => {

@@ -144,7 +144,10 @@ fn take_piece(log: &Log, sequence: u64, out: &mut Vec<u8>) -> u64 {
 /// Adds what `number` is above or below `last`, small either way.
 fn put_difference(out: &mut Vec<u8>, number: u64, last: &mut u64) {
     let difference = number.wrapping_sub(*last).cast_signed();
-    put(out, ((difference << 1) ^ (difference >> 63)).cast_unsigned());
+    put(
+        out,
+        ((difference << 1) ^ (difference >> 63)).cast_unsigned(),
+    );
     *last = number;
 }
 
@@ -335,7 +338,9 @@ mod tests {
     fn shown(index: &Index) -> String {
         let live: Vec<u64> = index.segments.values().map(|usage| usage.live).collect();
         let logs = index.logs().iter();
-        let logs: Vec<_> = logs.map(|log| (&log.name, log.state, &log.records)).collect();
+        let logs: Vec<_> = logs
+            .map(|log| (&log.name, log.state, &log.records))
+            .collect();
         format!("{live:?} {logs:?}")
     }
 
@@ -345,7 +350,11 @@ mod tests {
         let position = restore(&taken(), 9, &mut restored).unwrap();
         assert_eq!(position, Position::new(3, 128));
         assert_eq!(shown(&restored), shown(&index()));
-        assert!(taken().len() < 20_000, "a record takes little: {}", taken().len());
+        assert!(
+            taken().len() < 20_000,
+            "a record takes little: {}",
+            taken().len()
+        );
     }
 
     #[test]
@@ -357,7 +366,10 @@ mod tests {
             assert!(restore(&bytes, 9, &mut segments()).is_err(), "byte {at}");
             assert!(restore(&whole[..at], 9, &mut segments()).is_err());
         }
-        assert!(restore(&whole, 8, &mut segments()).is_err(), "of another log");
+        assert!(
+            restore(&whole, 8, &mut segments()).is_err(),
+            "of another log"
+        );
     }
 
     #[test]

@@ -236,9 +236,7 @@ impl Files for Memory {
 /// Where a run of `len` bytes lies in memory, if both numbers fit.
 fn range(offset: u64, len: usize) -> io::Result<std::ops::Range<usize>> {
     let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-    let end = start
-        .checked_add(len)
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let end = start.checked_add(len).ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok(start..end)
 }
 

@@ -52,8 +52,10 @@ impl Usage {
     pub(crate) fn bytes_live(&self) -> u64 {
         match self.records {
             0 => 0,
-            records => u64::try_from(u128::from(self.used) * u128::from(self.live) / u128::from(records))
-                .unwrap_or(u64::MAX),
+            records => {
+                u64::try_from(u128::from(self.used) * u128::from(self.live) / u128::from(records))
+                    .unwrap_or(u64::MAX)
+            }
         }
     }
 }
@@ -133,7 +135,9 @@ impl Index {
             log.records.push_back(place);
             return self.count(place, 1, 1);
         }
-        let at = sequence.checked_sub(state.first).and_then(|at| usize::try_from(at).ok());
+        let at = sequence
+            .checked_sub(state.first)
+            .and_then(|at| usize::try_from(at).ok());
         if let Some(found) = at.and_then(|at| log.records.get_mut(at)) {
             let before = std::mem::replace(found, place);
             self.count(before, -1, 0);
@@ -192,7 +196,9 @@ impl Index {
             return self.replay_create(number, payload);
         }
         let Some(log) = self.logs.get_mut(number) else {
-            return Err(damaged(format!("a frame of log {number}, which nothing created")));
+            return Err(damaged(format!(
+                "a frame of log {number}, which nothing created"
+            )));
         };
         match head.kind {
             Kind::Begin => {
@@ -236,7 +242,9 @@ impl Index {
         let next = self.logs.get(number).map_or(0, |log| log.state.next);
         let missing = sequence.saturating_sub(next);
         if missing > HOLE_MAX {
-            return Err(damaged(format!("log {number}: {missing} records are missing")));
+            return Err(damaged(format!(
+                "log {number}: {missing} records are missing"
+            )));
         }
         self.holes += missing;
         for hole in next..sequence {
@@ -270,7 +278,12 @@ impl Index {
     }
 
     /// Restores a log as a checkpoint knew it. Its records are counted where they lie.
-    pub(crate) fn restore(&mut self, name: &[u8], mut state: LogState, records: VecDeque<Position>) {
+    pub(crate) fn restore(
+        &mut self,
+        name: &[u8],
+        mut state: LogState,
+        records: VecDeque<Position>,
+    ) {
         for place in &records {
             self.count(*place, 1, 0);
         }
@@ -330,7 +343,10 @@ mod tests {
         index.trim(0, 3);
         assert_eq!(live(&index), [1, 1, 0]);
         index.trim(0, 99);
-        assert_eq!((live(&index), index.logs[0].state.first), (vec![0, 0, 0], 5));
+        assert_eq!(
+            (live(&index), index.logs[0].state.first),
+            (vec![0, 0, 0], 5)
+        );
     }
 
     #[test]
@@ -342,11 +358,19 @@ mod tests {
                 index.replay(&said(Kind::Append, n), b"x", place).unwrap();
             }
             index.replay(&said(Kind::Trim, 1), b"", at(1, 500)).unwrap();
-            index.replay(&said(Kind::Create, 0), b"a", at(1, 600)).unwrap();
+            index
+                .replay(&said(Kind::Create, 0), b"a", at(1, 600))
+                .unwrap();
         }
         let state = index.logs[0].state;
-        assert_eq!((state.first, state.next, live(&index)), (1, 3, vec![2, 0, 0]));
-        assert_eq!((index.place_of(0, 2), index.place_of(0, 3)), (Some(at(1, 128)), None));
+        assert_eq!(
+            (state.first, state.next, live(&index)),
+            (1, 3, vec![2, 0, 0])
+        );
+        assert_eq!(
+            (index.place_of(0, 2), index.place_of(0, 3)),
+            (Some(at(1, 128)), None)
+        );
     }
 
     #[test]
@@ -372,11 +396,17 @@ mod tests {
         let head = said(Kind::Append, 2 << 20);
         assert!(index.replay(&head, b"", at(1, 64)).is_err());
         assert!(index.replay(&said(Kind::Move, 0), b"", at(1, 64)).is_err());
-        assert!(index.replay(&said(Kind::Create, 0), b"b", at(1, 64)).is_err());
+        assert!(
+            index
+                .replay(&said(Kind::Create, 0), b"b", at(1, 64))
+                .is_err()
+        );
         let stranger = Head { log: 7, ..head };
         assert!(index.replay(&stranger, b"", at(1, 64)).is_err());
         assert_eq!(index.holes, 0);
-        index.replay(&said(Kind::Append, 2), b"", at(1, 64)).unwrap();
+        index
+            .replay(&said(Kind::Append, 2), b"", at(1, 64))
+            .unwrap();
         assert_eq!(index.holes, 2);
     }
 }

@@ -31,14 +31,14 @@ mod writer;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-pub use files::{Files, LogFile};
 pub(crate) use files::{Directory, Memory};
+pub use files::{Files, LogFile};
 use frame::Position;
 use index::Index;
 use keeper::Keeper;
-use queue::{Pushed, Queue};
 pub(crate) use queue::Request;
-use reader::{Reads, Work};
+use queue::{Ask, Pushed, Queue};
+use reader::{Plan, Reads, Work};
 use redb::Database;
 use trefoil_core::id::Tag;
 use trefoil_core::storage::Completion;
@@ -47,7 +47,7 @@ use writer::Appender;
 use crate::StoreOptions;
 use crate::error::StoreError;
 use crate::failure::Failure;
-use crate::session::Mailbox;
+use crate::session::{Mailbox, lock};
 use crate::tables;
 
 /// What the threads share.
@@ -138,8 +138,37 @@ impl Wal {
     pub(crate) fn push(&self, request: Request<'_>, mailbox: &Arc<Mailbox>, tag: Tag) {
         match self.shared.queue.push(request, mailbox, tag) {
             Pushed::Queued => {}
-            Pushed::Free => self.shared.reads.push(Work::asked(mailbox, tag, request)),
+            Pushed::Free => self.look(request, mailbox, tag),
             Pushed::Closed => mailbox.deliver([(tag, Completion::Unknown)]),
+        }
+    }
+
+    /// Looks at a log that nobody is writing to. Where its records lie is looked up at once: what is asked for after this
+    /// must not be seen by it.
+    fn look(&self, request: Request<'_>, mailbox: &Arc<Mailbox>, tag: Tag) {
+        let looked = {
+            let index = lock(&self.shared.index);
+            let log = index.find(request.log);
+            let state = log.and_then(|log| index.log(log)).map(|log| log.state);
+            let state = state.unwrap_or_default();
+            match (request.ask, log) {
+                (Ask::Read { from, bytes_max }, Some(log)) => {
+                    let from = from.max(state.first);
+                    Ok(Plan::new(&index, log, from, state.next, bytes_max))
+                }
+                (Ask::Read { .. }, None) => Err(Completion::Records(Vec::new())),
+                _ => Err(decide::tail(state)),
+            }
+        };
+        match looked {
+            Ok(plan) => self
+                .shared
+                .reads
+                .push(Work::Read(Arc::clone(mailbox), tag, plan)),
+            Err(_) if self.shared.failure.is_set() => {
+                mailbox.deliver([(tag, Completion::Unknown)]);
+            }
+            Err(known) => mailbox.deliver([(tag, known)]),
         }
     }
 }

@@ -21,12 +21,22 @@ use crate::session::{Mailbox, lock};
 pub(crate) enum Ask {
     Fence,
     Tail,
-    Append { expected: u64 },
-    Read { from: u64, bytes_max: u32 },
-    Trim { before: u64 },
+    Append {
+        expected: u64,
+    },
+    Read {
+        from: u64,
+        bytes_max: u32,
+    },
+    Trim {
+        before: u64,
+    },
     Seal,
     /// The store's own: writes a record again that lies at `place`, so that its segment may go.
-    Move { sequence: u64, place: Position },
+    Move {
+        sequence: u64,
+        place: Position,
+    },
 }
 
 impl Ask {
@@ -277,14 +287,21 @@ mod tests {
     fn a_read_waits_for_writes_of_its_log_and_for_no_others() {
         let queue = Queue::default();
         assert_eq!(push(&queue, b"a", Ask::Tail), Pushed::Free);
-        assert_eq!(push(&queue, b"a", Ask::Append { expected: 0 }), Pushed::Queued);
+        assert_eq!(
+            push(&queue, b"a", Ask::Append { expected: 0 }),
+            Pushed::Queued
+        );
         assert_eq!(push(&queue, b"a", Ask::Tail), Pushed::Queued);
         assert_eq!(push(&queue, b"b", Ask::Tail), Pushed::Free);
         let mut jobs = Jobs::default();
         assert!(take(&queue, &mut jobs));
         let asked: Vec<Ask> = jobs.list.iter().map(|job| job.ask).collect();
         assert_eq!(asked, [Ask::Append { expected: 0 }, Ask::Tail]);
-        assert_eq!(push(&queue, b"a", Ask::Tail), Pushed::Queued, "not answered yet");
+        assert_eq!(
+            push(&queue, b"a", Ask::Tail),
+            Pushed::Queued,
+            "not answered yet"
+        );
         queue.close();
         assert!(take(&queue, &mut jobs), "what is queued is carried out");
         assert!(!take(&queue, &mut jobs));

@@ -10,18 +10,16 @@ use trefoil_core::id::Tag;
 use trefoil_core::storage::{Completion, RECORD_HEAD, record_head};
 
 use super::Shared;
-use super::decide::tail;
 use super::files::LogFile;
 use super::frame::{self, Announced, Position};
 use super::index::Index;
-use super::queue::{Ask, Request};
 use super::segment;
 use crate::Plant;
 use crate::error::StoreError;
 use crate::session::{Mailbox, lock};
 
-/// Places that are looked up at once, with the index locked.
-const PLACES_MAX: usize = 1 << 16;
+/// Places that are looked up at once, with the index locked: by callers and by the writer, who must not be kept.
+const PLACES_MAX: usize = 4_096;
 
 /// Which records are to be read, and where they lie.
 #[derive(Debug)]
@@ -83,30 +81,10 @@ impl Plan {
 /// Something for the reader to do.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Something to read, and who wants it.
-    Read(Arc<Mailbox>, Tag, What),
+    /// Records to read, and who wants them.
+    Read(Arc<Mailbox>, Tag, Plan),
     /// Segments were removed: files that are open would keep them on the disk.
     Forget,
-}
-
-#[derive(Debug)]
-pub(crate) enum What {
-    Plan(Plan),
-    Ask { log: Vec<u8>, ask: Ask },
-}
-
-impl Work {
-    pub(crate) fn planned(mailbox: &Arc<Mailbox>, tag: Tag, plan: Plan) -> Self {
-        Self::Read(Arc::clone(mailbox), tag, What::Plan(plan))
-    }
-
-    pub(crate) fn asked(mailbox: &Arc<Mailbox>, tag: Tag, request: Request<'_>) -> Self {
-        let what = What::Ask {
-            log: request.log.to_vec(),
-            ask: request.ask,
-        };
-        Self::Read(Arc::clone(mailbox), tag, what)
-    }
 }
 
 /// What is to be read.
@@ -154,16 +132,17 @@ impl Reads {
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut reader = Reader::new(Arc::clone(shared));
     while let Some(work) = shared.reads.take() {
-        let Work::Read(mailbox, tag, what) = work else {
+        let Work::Read(mailbox, tag, plan) = work else {
             reader.files.clear();
             continue;
         };
         let completion = if shared.failure.is_set() {
             Completion::Unknown
         } else {
-            let work = AssertUnwindSafe(|| reader.carry_out(what));
-            // A read changes nothing: one that panics fails alone, too.
-            catch_unwind(work).unwrap_or(Completion::Unknown)
+            let work = AssertUnwindSafe(|| reader.read(plan));
+            // Whatever is damaged, and whatever panics over it: that read fails, and no other.
+            let read = catch_unwind(work).ok().and_then(Result::ok);
+            read.map_or(Completion::Unknown, Completion::Records)
         };
         mailbox.deliver([(tag, completion)]);
     }
@@ -197,29 +176,6 @@ impl Reader {
             window_at: Position::NOWHERE,
             long: Vec::new(),
         }
-    }
-
-    fn carry_out(&mut self, what: What) -> Completion<Vec<u8>> {
-        let plan = match what {
-            What::Plan(plan) => plan,
-            What::Ask { log, ask } => {
-                let index = lock(&self.shared.index);
-                let found = index.find(&log);
-                let state = found.and_then(|found| index.log(found));
-                let state = state.map(|log| log.state).unwrap_or_default();
-                match (ask, found) {
-                    (Ask::Read { from, bytes_max }, Some(log)) => {
-                        let from = from.max(state.first);
-                        Plan::new(&index, log, from, state.next, bytes_max)
-                    }
-                    (Ask::Read { .. }, None) => return Completion::Records(Vec::new()),
-                    _ => return tail(state),
-                }
-            }
-        };
-        // A read of what is damaged fails alone.
-        self.read(plan)
-            .map_or(Completion::Unknown, Completion::Records)
     }
 
     /// Reads as many records as fit, at least one if there is one.
@@ -268,11 +224,7 @@ impl Reader {
     }
 
     /// The head of the frame at the first of `places`.
-    fn announced(
-        &mut self,
-        place: Position,
-        places: &[Position],
-    ) -> Result<Announced, StoreError> {
+    fn announced(&mut self, place: Position, places: &[Position]) -> Result<Announced, StoreError> {
         if self.in_window(place, frame::HEAD).is_none() {
             self.fill(place, window_bytes(places))?;
         }

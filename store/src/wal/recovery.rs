@@ -176,9 +176,7 @@ pub(crate) fn frames(
 fn claims(bytes: &[u8], seed: u32, from: usize, place: Position) -> bool {
     (from.next_multiple_of(ALIGN)..bytes.len())
         .step_by(ALIGN)
-        .any(|at| {
-            frame::decode(&bytes[at..], seed).is_ok_and(|(head, _)| head.synced > place)
-        })
+        .any(|at| frame::decode(&bytes[at..], seed).is_ok_and(|(head, _)| head.synced > place))
 }
 
 impl Found {
@@ -212,7 +210,12 @@ impl Found {
         }
     }
 
-    fn segment(&self, files: &dyn Files, identity: u64, number: u32) -> Result<Vec<u8>, StoreError> {
+    fn segment(
+        &self,
+        files: &dyn Files,
+        identity: u64,
+        number: u32,
+    ) -> Result<Vec<u8>, StoreError> {
         if !self.index.segments.contains_key(&number) {
             return Err(damaged(number, "it is missing"));
         }
@@ -250,7 +253,12 @@ impl Found {
         identity: u64,
         first: u32,
     ) -> Result<(), StoreError> {
-        for number in self.index.segments.range(first..).map(|(number, _)| *number) {
+        for number in self
+            .index
+            .segments
+            .range(first..)
+            .map(|(number, _)| *number)
+        {
             let bytes = self.segment(files, identity, number)?;
             let seed = segment::seed(identity, number);
             if claims(&bytes, seed, segment::HEAD, Position::NOWHERE) {
@@ -312,13 +320,22 @@ impl Found {
             }
             file.sync()?;
         }
-        let unused: Vec<u32> = self.index.segments.range(self.last + 1..).map(|s| *s.0).collect();
+        let unused: Vec<u32> = self
+            .index
+            .segments
+            .range(self.last + 1..)
+            .map(|s| *s.0)
+            .collect();
         for number in unused {
             files.remove(&segment::name(number))?;
             self.index.segments.remove(&number);
         }
         files.sync()?;
-        let bytes = self.index.segments.get(&self.last).map_or(0, |usage| usage.bytes);
+        let bytes = self
+            .index
+            .segments
+            .get(&self.last)
+            .map_or(0, |usage| usage.bytes);
         if !self.ended {
             let file = files.open(&segment::name(self.last))?;
             let mut active = Active::new(identity, self.last, file, bytes);

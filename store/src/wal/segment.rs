@@ -123,10 +123,7 @@ mod tests {
         for at in 0..HEAD {
             let mut bytes = bytes.clone();
             bytes[at] ^= 4;
-            assert!(matches!(
-                verify(&bytes, 7, 30),
-                Err(StoreError::Damaged(_))
-            ));
+            assert!(matches!(verify(&bytes, 7, 30), Err(StoreError::Damaged(_))));
             assert!(verify(&bytes[..at], 7, 30).is_err());
         }
     }
@@ -143,7 +140,12 @@ mod tests {
 
     #[test]
     fn other_names_are_no_segments() {
-        for name in ["1.log", "00000001.log.new", "00000001.index", "zzzzzzzz.log"] {
+        for name in [
+            "1.log",
+            "00000001.log.new",
+            "00000001.index",
+            "zzzzzzzz.log",
+        ] {
             assert_eq!(number(name), None, "{name}");
         }
     }

@@ -101,7 +101,9 @@ impl Appender {
             return Ok(());
         }
         let bytes = self.unwritten.len() as u64;
-        self.active.file.write_at(self.active.end, &self.unwritten)?;
+        self.active
+            .file
+            .write_at(self.active.end, &self.unwritten)?;
         if self.shared.options.durability == Durability::Fdatasync {
             self.active.file.sync()?;
         }
@@ -264,10 +266,13 @@ impl Iterator for Batches<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = &self.jobs.list[self.at..];
         let mut bytes = 0;
-        let fits = rest.iter().take(self.options.batch_ops_max).take_while(|job| {
-            bytes += self.jobs.payload(job).len();
-            bytes <= self.options.batch_bytes_max
-        });
+        let fits = rest
+            .iter()
+            .take(self.options.batch_ops_max)
+            .take_while(|job| {
+                bytes += self.jobs.payload(job).len();
+                bytes <= self.options.batch_bytes_max
+            });
         let count = fits.count().max(1).min(rest.len());
         let batch = self.at..self.at + count;
         self.at = batch.end;
@@ -358,7 +363,7 @@ impl Writer {
                     bytes_max,
                 } => {
                     let plan = Plan::new(index, decision.log, from, until, bytes_max);
-                    plans.push(Work::planned(&job.mailbox, job.tag, plan));
+                    plans.push(Work::Read(Arc::clone(&job.mailbox), job.tag, plan));
                 }
             }
         }

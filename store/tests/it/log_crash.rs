@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use trefoil_core::id::Tag;
 use trefoil_core::storage::{Completion, Op, OwnerId, Records, Storage};
@@ -12,6 +11,7 @@ use trefoil_store::{Session, Store, StoreError, StoreOptions};
 
 use crate::crash::Tables;
 use crate::disk::{Dice, Disk, Fault};
+use crate::wait::next;
 
 const OWNER: OwnerId = OwnerId(1);
 const LOGS: usize = 3;
@@ -107,17 +107,13 @@ fn ask(session: &mut Session, ledger: &mut Ledger, dice: &mut Dice, tag: Tag) ->
 fn work(store: &Store, ledger: &mut Ledger, dice: &mut Dice, count: u64) {
     let mut session = store.session("a");
     let mut under_way = BTreeMap::new();
-    let mut cx = Context::from_waker(Waker::noop());
     let (mut asked, mut failed) = (0, false);
     while !under_way.is_empty() || (asked < count && !failed) {
         while asked < count && !failed && under_way.len() < 1 + dice.below(8) {
             under_way.insert(Tag(asked), ask(&mut session, ledger, dice, Tag(asked)));
             asked += 1;
         }
-        let Poll::Ready((tag, completion)) = session.poll(&mut cx) else {
-            std::thread::yield_now();
-            continue;
-        };
+        let (tag, completion) = next(&mut session);
         let (log, bounds) = under_way.remove(&tag).unwrap();
         match completion {
             Completion::Durable { .. } | Completion::Tail { .. } => {
@@ -218,7 +214,11 @@ fn fail_at(at: u64, kind: io::ErrorKind, seed: u64) {
     }
     let store = open(&tables, &disk).unwrap();
     let said = format!("operation {at}, seed {seed}, at last");
-    assert!(verify(&store, &mut ledger, &said), "{said}: {:?}", store.failure());
+    assert!(
+        verify(&store, &mut ledger, &said),
+        "{said}: {:?}",
+        store.failure()
+    );
 }
 
 fn operations() -> u64 {

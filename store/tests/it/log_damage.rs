@@ -1,5 +1,7 @@
 //! What no crash leaves: files cut short, bytes that changed. The log says so, or loses nothing but its last write.
 
+use std::time::{Duration, Instant};
+
 use trefoil_core::storage::{Completion, Op, OwnerId, Records};
 use trefoil_store::{Store, StoreError};
 
@@ -21,7 +23,7 @@ fn append(store: &Store, expected: u64) -> Completion<Vec<u8>> {
     })
 }
 
-/// A log of `count` records, one sync each, as a crash of the process leaves it.
+/// A log of `count` records, one sync each, as a crash of the process leaves it; of many, with a checkpoint.
 fn written(count: u64) -> (Tables, Disk) {
     let (tables, disk) = (tables(), Disk::new(Fault::NONE));
     let store = open(&tables, &disk).unwrap();
@@ -33,6 +35,14 @@ fn written(count: u64) -> (Tables, Disk) {
     store.session("a").run(fence);
     for n in 0..count {
         assert_eq!(append(&store, n), Completion::Durable { sequence: n });
+    }
+    let begun = Instant::now();
+    while count > 100 && !disk.names().iter().any(|name| name.ends_with(".index")) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "a checkpoint is taken"
+        );
+        std::thread::yield_now();
     }
     // Not closed: that would say how far it goes.
     (tables, disk.reopened(Fault::NONE))
@@ -68,7 +78,12 @@ fn refusal(outcome: Result<Store, StoreError>) -> String {
 
 /// Opens a disk over a copy of the tables, since another test of the same log follows.
 fn open_again(tables: &Tables, disk: &Disk) -> Result<Store, StoreError> {
-    let copy = Tables::new(tables.after_crash(), u64::MAX, std::io::ErrorKind::Other, false);
+    let copy = Tables::new(
+        tables.after_crash(),
+        u64::MAX,
+        std::io::ErrorKind::Other,
+        false,
+    );
     open(&copy, disk)
 }
 
@@ -131,7 +146,10 @@ fn of_a_log_that_was_closed_even_the_last_record_may_not_be_missing() {
         if (at - BEGIN) % RECORD < RECORD - PADDING {
             let disk = disk.reopened(Fault::NONE);
             disk.alter(FIRST, |bytes| bytes[at] ^= 0x10);
-            assert!(refusal(open_again(&tables, &disk)).contains("durable"), "byte {at}");
+            assert!(
+                refusal(open_again(&tables, &disk)).contains("durable"),
+                "byte {at}"
+            );
         }
     }
 }
@@ -155,7 +173,10 @@ fn what_a_torn_write_left_never_comes_back() {
     assert_eq!(records(&store), 1);
     assert_eq!(append(&store, 1), Completion::Durable { sequence: 1 });
     drop(store);
-    assert_ne!(disk.bytes_of(FIRST)[third..third + 56], whole[third..third + 56]);
+    assert_ne!(
+        disk.bytes_of(FIRST)[third..third + 56],
+        whole[third..third + 56]
+    );
     assert_eq!(records(&open_again(&tables, &disk).unwrap()), 2);
 }
 
@@ -168,7 +189,10 @@ fn a_segment_that_is_missing_is_noticed() {
     for name in &names[..names.len() - 2] {
         let disk = disk.reopened(Fault::NONE);
         trefoil_store::Files::remove(&disk, name).unwrap();
-        assert!(refusal(open_again(&tables, &disk)).contains("missing"), "{name}");
+        assert!(
+            refusal(open_again(&tables, &disk)).contains("missing"),
+            "{name}"
+        );
     }
     let all = disk.reopened(Fault::NONE);
     for name in disk.names() {
@@ -180,8 +204,11 @@ fn a_segment_that_is_missing_is_noticed() {
 #[test]
 fn an_index_that_is_damaged_is_done_without_as_long_as_all_is_there() {
     let (tables, disk) = written(150);
-    let index = disk.names().into_iter().find(|name| name.ends_with(".index"));
-    let index = index.expect("a checkpoint was taken");
+    let index = disk
+        .names()
+        .into_iter()
+        .find(|name| name.ends_with(".index"));
+    let index = index.unwrap();
     disk.alter(&index, |bytes| bytes[40] ^= 1);
     let all = disk.reopened(Fault::NONE);
     assert_eq!(records(&open_again(&tables, &all).unwrap()), 150);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::task::{Context, Poll, Waker};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use trefoil_core::id::Tag;
@@ -12,6 +12,7 @@ use trefoil_core::storage::{Completion, Op, OwnerId, Records, Storage};
 use trefoil_store::{Store, StoreOptions};
 
 use crate::disk::Dice;
+use crate::wait;
 
 const DATA: &str = "TREFOIL_KILL_DATA";
 /// How long to go on; a few seconds if nothing is said.
@@ -55,7 +56,6 @@ fn child() {
         };
         next[usize::from(log)] = found;
     }
-    let mut cx = Context::from_waker(Waker::noop());
     let mut under_way = BTreeMap::new();
     let mut out = std::io::stdout().lock();
     for number in 0_u64.. {
@@ -83,10 +83,7 @@ fn child() {
             next[usize::from(log)] += 1;
         }
         while under_way.len() >= 64 {
-            let Poll::Ready((tag, done)) = session.poll(&mut cx) else {
-                std::thread::yield_now();
-                continue;
-            };
+            let (tag, done) = wait::next(&mut session);
             assert!(matches!(done, Completion::Durable { .. }), "{done:?}");
             if let Some((log, sequence)) = under_way.remove(&tag) {
                 writeln!(out, "ack {log} {sequence}").unwrap();
@@ -95,9 +92,12 @@ fn child() {
     }
 }
 
-/// Lets a child work for a while and kills it; returns what it acknowledged.
+/// How long a child may take to get to work.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Lets a child work for a while, once it works or at once, and kills it; returns what it acknowledged.
 #[expect(clippy::disallowed_methods, reason = "no node runs on this thread")]
-fn killed_after(data: &Path, time: Duration) -> BTreeMap<u8, u64> {
+fn killed_after(data: &Path, time: Duration, at_work: bool) -> BTreeMap<u8, u64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "log_kill::child", "--ignored", "--nocapture"])
         .env(DATA, data)
@@ -106,6 +106,7 @@ fn killed_after(data: &Path, time: Duration) -> BTreeMap<u8, u64> {
         .spawn()
         .unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
+    let (first, works) = mpsc::channel();
     let listening = std::thread::spawn(move || {
         let mut acknowledged = BTreeMap::new();
         for line in output.split(b'\n').map_while(Result::ok) {
@@ -119,10 +120,14 @@ fn killed_after(data: &Path, time: Duration) -> BTreeMap<u8, u64> {
             ) {
                 let last: &mut u64 = acknowledged.entry(log).or_default();
                 *last = sequence.max(*last);
+                let _ = first.send(());
             }
         }
         acknowledged
     });
+    if at_work {
+        works.recv_timeout(SOON).expect("the child gets to work");
+    }
     std::thread::sleep(time);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -131,16 +136,18 @@ fn killed_after(data: &Path, time: Duration) -> BTreeMap<u8, u64> {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
-    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var(SECONDS)
+        .ok()
+        .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(4));
     let folder = tempfile::tempdir().unwrap();
     let mut dice = Dice(u64::from(std::process::id()));
     let mut known = BTreeMap::<u8, u64>::new();
     let mut kills = 0;
-    while Instant::now() < until || kills < 2 || known.is_empty() {
-        assert!(kills < 10_000, "no child ever got to work");
-        let time = Duration::from_millis(20 + dice.below(300) as u64);
-        for (log, sequence) in killed_after(folder.path(), time) {
+    while Instant::now() < until || kills < 3 {
+        let time = Duration::from_millis(dice.below(200) as u64);
+        let at_work = kills % 4 != 3;
+        for (log, sequence) in killed_after(folder.path(), time, at_work) {
             let last = known.entry(log).or_default();
             *last = sequence.max(*last);
         }

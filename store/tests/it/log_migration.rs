@@ -81,7 +81,9 @@ fn all_logs_move_once_and_go_on() {
         fill(&mut store.session("a"));
         (shown(&store), store.id())
     };
-    assert!(matches!(before[2], Completion::Records(ref run) if Records(run).iter().count() == 100));
+    assert!(
+        matches!(before[2], Completion::Records(ref run) if Records(run).iter().count() == 100)
+    );
     for _ in 0..2 {
         let store = Store::open(folder.path(), options(LogEngine::Wal)).unwrap();
         assert_eq!((shown(&store), store.id()), (before.clone(), id));

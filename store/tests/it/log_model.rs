@@ -13,11 +13,34 @@ use crate::disk::{Disk, Fault};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Fence { log: u8, term: u64, owner: u64 },
-    Append { log: u8, term: u64, owner: u64, ahead: u64, bytes: usize },
-    Trim { log: u8, term: u64, owner: u64, before: u64 },
-    Seal { log: u8, term: u64, owner: u64 },
-    Read { log: u8, from: u64, bytes_max: u32 },
+    Fence {
+        log: u8,
+        term: u64,
+        owner: u64,
+    },
+    Append {
+        log: u8,
+        term: u64,
+        owner: u64,
+        ahead: u64,
+        bytes: usize,
+    },
+    Trim {
+        log: u8,
+        term: u64,
+        owner: u64,
+        before: u64,
+    },
+    Seal {
+        log: u8,
+        term: u64,
+        owner: u64,
+    },
+    Read {
+        log: u8,
+        from: u64,
+        bytes_max: u32,
+    },
     Reopen,
 }
 
@@ -111,7 +134,10 @@ fn read(session: &mut Session, log: &[u8], from: u64, bytes_max: u32) -> Vec<(u6
         panic!("{outcome:?}");
     };
     let records = Records(&run);
-    records.iter().map(|(at, bytes)| (at, bytes.to_vec())).collect()
+    records
+        .iter()
+        .map(|(at, bytes)| (at, bytes.to_vec()))
+        .collect()
 }
 
 /// Does one step on both sides.

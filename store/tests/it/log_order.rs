@@ -165,7 +165,10 @@ fn reads_of_other_logs_and_votes_do_not_wait_for_a_sync() {
     let heard = outcomes(&mut session, 3);
     assert_eq!(heard[0], (Tag(3), Completion::Durable { sequence: 1 }));
     assert_eq!((heard[1].0, count(&heard[1].1)), (Tag(4), 1));
-    assert!(matches!(heard[2], (Tag(5), Completion::Tail { next: 1, .. })));
+    assert!(matches!(
+        heard[2],
+        (Tag(5), Completion::Tail { next: 1, .. })
+    ));
     // Nobody else sees what is not durable, and who wrote it waits.
     let mut other = store.session("b");
     other.submit(read(b"x"), Tag(0)).unwrap();
@@ -174,7 +177,10 @@ fn reads_of_other_logs_and_votes_do_not_wait_for_a_sync() {
     let heard = outcomes(&mut session, 3);
     assert_eq!(heard[0], (Tag(0), Completion::Durable { sequence: 1 }));
     assert_eq!((heard[1].0, count(&heard[1].1)), (Tag(1), 2));
-    assert!(matches!(heard[2], (Tag(2), Completion::Tail { next: 2, .. })));
+    assert!(matches!(
+        heard[2],
+        (Tag(2), Completion::Tail { next: 2, .. })
+    ));
     assert_eq!(count(&outcomes(&mut other, 1)[0].1), 2);
 }
 
@@ -207,6 +213,25 @@ fn what_comes_between_others_sees_those_before_it_and_not_those_after_it() {
     }
     slow.open_gate(true);
     let heard = outcomes(&mut session, 6);
-    assert_eq!(count(&heard[2].1), 2, "before the third record and the trim");
+    assert_eq!(
+        count(&heard[2].1),
+        2,
+        "before the third record and the trim"
+    );
     assert_eq!(count(&heard[5].1), 1, "after both");
+}
+
+#[test]
+fn who_looks_does_not_see_what_is_asked_for_afterwards() {
+    let store = Store::in_memory(StoreOptions::default()).unwrap();
+    let mut session = store.session("a");
+    session.run(fence(b"x"));
+    for n in 0..200 {
+        session.submit(read(b"x"), Tag(0)).unwrap();
+        session.submit(Op::Tail { log: b"x" }, Tag(1)).unwrap();
+        session.submit(append(b"x", n), Tag(2)).unwrap();
+        let heard = outcomes(&mut session, 3);
+        assert_eq!(count(&heard[0].1), n.min(56) as usize);
+        assert!(matches!(heard[1].1, Completion::Tail { next, .. } if next == n));
+    }
 }

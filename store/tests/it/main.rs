@@ -19,3 +19,4 @@ mod log_room;
 #[cfg(unix)]
 mod remote;
 mod rules;
+mod wait;
