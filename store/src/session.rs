@@ -125,9 +125,12 @@ impl Mailbox {
     }
 }
 
+/// Completions of one session, in order.
+type Delivery = Vec<(Tag, Completion<Vec<u8>>)>;
+
 /// Completions on their way to their sessions, each of which is woken once.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries(Vec<(Arc<Mailbox>, Vec<(Tag, Completion<Vec<u8>>)>)>);
+pub(crate) struct Deliveries(Vec<(Arc<Mailbox>, Delivery)>);
 
 impl Deliveries {
     pub(crate) fn add(

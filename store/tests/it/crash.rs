@@ -120,7 +120,7 @@ fn open(disk: &Tables) -> Result<Store, StoreError> {
 /// Appends to three logs in turn until the disk fails; returns what was acknowledged in each.
 fn work(disk: &Tables) -> [u64; 3] {
     let mut acknowledged = [0; 3];
-    let Ok(store) = open(&disk) else {
+    let Ok(store) = open(disk) else {
         return acknowledged;
     };
     let mut session = store.session("a");
