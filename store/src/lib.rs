@@ -148,14 +148,15 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    fn segment_bytes_max(&self) -> u64 {
+    /// Bytes of the largest segments, and of the first.
+    fn segment_largest(&self) -> u64 {
         self.segment_bytes_max
             .clamp(4 << 10, 1 << 30)
             .next_multiple_of(8)
     }
 
-    fn segment_bytes_min(&self) -> u64 {
-        self.segment_bytes_max().min(1 << 20)
+    fn segment_first(&self) -> u64 {
+        self.segment_largest().min(1 << 20)
     }
 }
 

@@ -109,7 +109,7 @@ struct Sums {
 impl Housekeeping {
     fn tidy(&mut self) -> io::Result<()> {
         while !self.shared.failure.is_set() && !lock(&self.shared.keeper.state).stopped {
-            let segment_bytes_max = self.shared.options.segment_bytes_max();
+            let segment_bytes_max = self.shared.options.segment_largest();
             let sums = self.sums();
             let apart = segment_bytes_max.max(CHECKPOINTS_APART * self.last.1);
             if sums.since >= apart || sums.dead >= apart {

@@ -43,7 +43,7 @@ pub(crate) fn create(
     identity: u64,
     options: &StoreOptions,
 ) -> Result<(Index, Active), StoreError> {
-    let bytes = options.segment_bytes_min();
+    let bytes = options.segment_first();
     let made = (|| {
         for name in files.list()? {
             files.remove(&name)?;
@@ -343,7 +343,7 @@ impl Found {
             return Ok(active);
         }
         let number = self.last + 1;
-        let bytes = (2 * bytes).clamp(options.segment_bytes_min(), options.segment_bytes_max());
+        let bytes = (2 * bytes).clamp(options.segment_first(), options.segment_largest());
         let file = segment::prepare(files, identity, number, bytes)?;
         let usage = Usage {
             bytes,

@@ -157,7 +157,7 @@ impl Appender {
 
     /// Small stores have small segments: each is twice as large as the one before, up to the limit.
     fn bytes_after(&self) -> u64 {
-        (self.active.bytes * 2).min(self.shared.options.segment_bytes_max())
+        (self.active.bytes * 2).min(self.shared.options.segment_largest())
     }
 
     /// Makes the next segment while there is room in this one.
