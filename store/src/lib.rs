@@ -276,8 +276,12 @@ impl Store {
         let directory = directory.as_ref();
         let database = Database::builder().open(directory.join(FILE))?;
         let mut report = check::run(&database)?;
-        if let Some(identity) = tables::log_identity(&database)? {
-            wal::check::run(&*log_files(directory)?, identity, &mut report)?;
+        match tables::log_identity(&database)? {
+            Some(_) if !directory.join(LOG).is_dir() => {
+                report.problem("the folder of the write-ahead log is missing".into());
+            }
+            Some(identity) => wal::check::run(&*log_files(directory)?, identity, &mut report)?,
+            None => {}
         }
         Ok(report)
     }

@@ -8,11 +8,14 @@ mod load;
 
 use std::time::{Duration, Instant};
 
-use trefoil_benches::is_test;
+use trefoil_benches::{CountingAllocator, allocations, count, is_test};
 use trefoil_core::storage::Op;
 use trefoil_store::{Durability, LogEngine, Store, StoreOptions};
 
 use crate::load::{Folder, Load, wait_for};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const ENGINES: [LogEngine; 2] = [LogEngine::Wal, LogEngine::Redb];
 
@@ -26,20 +29,22 @@ fn pace() -> (Duration, usize) {
 }
 
 fn main() {
+    count(false);
     println!("appends a second: the best round of each engine, in turn");
     for bytes in [100, 1_024, 65_536] {
         for (logs, in_flight) in [(1, 1), (1, 64), (1, 1_024), (1_000, 64), (1_000, 1_024)] {
             appends(logs, in_flight, bytes);
         }
     }
+    allocated();
     votes();
     reopening();
 }
 
-fn options(engine: LogEngine, durability: Durability) -> StoreOptions {
+fn options(engine: LogEngine) -> StoreOptions {
     StoreOptions {
         log_engine: engine,
-        durability,
+        durability: Durability::Fdatasync,
         ..StoreOptions::default()
     }
 }
@@ -51,7 +56,7 @@ fn appends(logs: usize, in_flight: usize, bytes: usize) {
         .iter()
         .zip(&folders)
         .map(|(engine, folder)| {
-            let store = Store::open(folder.path(), options(*engine, Durability::Fdatasync));
+            let store = Store::open(folder.path(), options(*engine));
             Load::new(&store.expect("a store"), logs, bytes)
         })
         .collect();
@@ -69,12 +74,29 @@ fn appends(logs: usize, in_flight: usize, bytes: usize) {
     );
 }
 
+/// Allocations of the whole process, caller and store, once the store has had its largest load.
+fn allocated() {
+    let appends = if is_test() { 2_000 } else { 50_000 };
+    for engine in ENGINES {
+        let folder = Folder::new();
+        let store = Store::open(folder.path(), options(engine));
+        let mut load = Load::new(&store.expect("a store"), 1_000, 1_024);
+        load.write(1_024, appends);
+        count(true);
+        let before = allocations();
+        load.write(1_024, appends);
+        let taken = (allocations() - before) as f64 / appends as f64;
+        count(false);
+        println!("allocations an append of 1 KiB, 1,024 in flight, {engine:?}: {taken:.2}");
+    }
+}
+
 /// A node's vote, one after the other, beside 1,024 appends in flight.
 fn votes() {
     let (time, rounds) = pace();
     for engine in ENGINES {
         let folder = Folder::new();
-        let store = Store::open(folder.path(), options(engine, Durability::Fdatasync));
+        let store = Store::open(folder.path(), options(engine));
         let store = store.expect("a store");
         let mut load = Load::new(&store, 1_000, 1_024);
         let mut voter = store.session("voter");
@@ -107,15 +129,12 @@ fn reopening() {
     let records = if is_test() { 2_000 } else { 1_000_000 };
     let folder = Folder::new();
     {
-        let store = Store::open(folder.path(), options(LogEngine::Wal, Durability::None));
+        let store = Store::open(folder.path(), options(LogEngine::Wal));
         let mut load = Load::new(&store.expect("a store"), 1_000, 1_024);
         load.write(1_024, records);
     }
     let begun = Instant::now();
-    let store = Store::open(
-        folder.path(),
-        options(LogEngine::Wal, Durability::Fdatasync),
-    );
+    let store = Store::open(folder.path(), options(LogEngine::Wal));
     let mut session = store.expect("a store").session("a");
     wait_for(&mut session, Op::Tail { log: b"log 0" });
     println!(
