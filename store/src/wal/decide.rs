@@ -103,7 +103,7 @@ impl Judge {
                 };
             }
             Ask::Move { sequence, place } => {
-                return self.r#move(index, job, found, sequence, place);
+                return self.written_again(index, job, found, sequence, place);
             }
             // No place in a segment could point behind it; it is not written.
             Ask::Append { .. } if jobs.payload(job).len() > PAYLOAD_MAX => {
@@ -193,7 +193,7 @@ impl Judge {
     }
 
     /// A record is written again unless it was forgotten, or moved, meanwhile.
-    fn r#move(
+    fn written_again(
         &self,
         index: &Index,
         job: &Job,

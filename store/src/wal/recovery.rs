@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::checkpoint;
-use super::files::Files;
+use super::files::{Files, LogFile};
 use super::frame::{self, ALIGN, Broken, Kind, Position};
 use super::index::{Index, Usage};
 use super::segment::{self, NEW};
@@ -355,7 +355,7 @@ impl Found {
 }
 
 /// Writes bytes again that are there.
-fn rewrite(file: &dyn super::files::LogFile, mut from: u64, until: u64) -> io::Result<()> {
+fn rewrite(file: &dyn LogFile, mut from: u64, until: u64) -> io::Result<()> {
     const CHUNK: u64 = 1 << 20;
     // The zeros behind the last frame may be missing.
     let until = until.min(file.bytes()?);
