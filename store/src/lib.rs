@@ -12,11 +12,11 @@
 //!
 //! # What it takes
 //!
-//! Memory: 8 bytes a record that is not trimmed, and about 200 and the name a log. Disk: a record takes 56 bytes more than
-//! its payload, up to a multiple of 8. A segment is removed when none of its records is read any more; what little
+//! Memory: 8 to 16 bytes a record that is not trimmed, and about 200 and the name a log. Disk: a record takes 56 bytes more
+//! than its payload, up to a multiple of 8. A segment is removed when none of its records is read any more; what little
 //! is left in an old one is written again once the log takes more than twice what is read of it and two segments. So a
-//! log takes at most about twice its records and [`StoreOptions::segment_bytes_max`] four times. A log's name
-//! and state are kept for ever. Opening reads the index, one to three bytes a record, and what was written since it was
+//! log takes at most about twice its records, [`StoreOptions::segment_bytes_max`] five times, and some times its index. A
+//! log's name and state are kept for ever. Opening reads the index, one to three bytes a record, and what was written since it was
 //! saved: at most [`StoreOptions::segment_bytes_max`] or four times the index, whichever is more, and the segment in use.
 //!
 //! # Stores of earlier versions

@@ -1,6 +1,6 @@
 //! Where each record lies, and what each log's fence and bounds are: in memory, rebuilt when the store is opened.
 //!
-//! A record costs eight bytes, a log about two hundred and its name. What is said here is durable; what the writer has
+//! A record costs eight bytes, and as many again where its list has room, a log about two hundred and its name. What is said here is durable; what the writer has
 //! decided and not synced yet is only in [`Log::live`], which nobody else reads.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
