@@ -31,7 +31,7 @@ impl Report {
         self.problems.is_empty()
     }
 
-    fn problem(&mut self, text: String) {
+    pub(crate) fn problem(&mut self, text: String) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(text);
         }
@@ -55,6 +55,7 @@ impl fmt::Display for Report {
     }
 }
 
+/// Verifies what is in the tables.
 pub(crate) fn run(database: &Database) -> Result<Report, StoreError> {
     let transaction = database.begin_read()?;
     let mut report = Report::default();

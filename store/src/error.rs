@@ -28,6 +28,11 @@ pub enum StoreError {
     /// It stopped after a failed write.
     #[error("TF-S05: the store has stopped after a failed write: {0}; mend the cause and restart")]
     Stopped(String),
+    /// Its logs are in a write-ahead log, and redb was asked for.
+    #[error(
+        "TF-S06: the store's logs are in its write-ahead log; open it with the log engine `Wal`"
+    )]
+    OtherEngine,
 }
 
 // redb's errors are open: what a later version adds is told in its own words.

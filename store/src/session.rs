@@ -11,7 +11,6 @@ use trefoil_core::storage::{Completion, Op, Storage};
 
 use crate::Inner;
 use crate::error::StoreError;
-use crate::writer::{Job, OwnedOp};
 
 /// Locks, whatever became of others who held the lock: the values are whole between calls.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -126,8 +125,38 @@ impl Mailbox {
     }
 }
 
-/// The operations of one node. Carried out in the order they are submitted, so that a read sees what
-/// was written before it.
+/// Completions of one session, in order.
+type Delivery = Vec<(Tag, Completion<Vec<u8>>)>;
+
+/// Completions on their way to their sessions, each of which is woken once.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries(Vec<(Arc<Mailbox>, Delivery)>);
+
+impl Deliveries {
+    pub(crate) fn add(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        tag: Tag,
+        completion: Completion<Vec<u8>>,
+    ) {
+        // Neighbours tend to be of one session.
+        let mut lists = self.0.iter_mut().rev();
+        match lists.find(|(to, _)| Arc::ptr_eq(to, mailbox)) {
+            Some((_, list)) => list.push((tag, completion)),
+            None => self.0.push((Arc::clone(mailbox), vec![(tag, completion)])),
+        }
+    }
+
+    pub(crate) fn hand_over(self) {
+        for (mailbox, list) in self.0 {
+            mailbox.deliver(list);
+        }
+    }
+}
+
+/// The operations of one node. Those on one log are carried out in the order they are submitted, and so are those
+/// on the catalog and the node's own state: a read sees what was written before it. Outcomes come in any order:
+/// what is on different logs, or on a log and in the catalog, does not wait for each other.
 #[derive(Debug)]
 pub struct Session {
     store: Arc<Inner>,
@@ -144,8 +173,8 @@ impl Session {
         }
     }
 
-    /// Carries out one operation and waits for it; for tools and tests. Operations that were
-    /// submitted before and not taken yet are answered in between, and lost.
+    /// Carries out one operation and waits for it; for tools and tests. Outcomes of operations that were
+    /// submitted before and come meanwhile are lost.
     pub fn run(&mut self, op: Op<'_>) -> Completion<Vec<u8>> {
         if self.submit(op, Self::OWN).is_err() {
             return Completion::Unknown;
@@ -168,12 +197,7 @@ impl Storage for Session {
         if !self.mailbox.try_enter(self.store.in_flight_max) {
             return Err(Full);
         }
-        let op = OwnedOp::new(op, &self.node);
-        self.store.writer.push(Job {
-            mailbox: Arc::clone(&self.mailbox),
-            tag,
-            op,
-        });
+        self.store.push(op, &self.node, &self.mailbox, tag);
         Ok(())
     }
 
@@ -188,7 +212,7 @@ const INCARNATION: &[u8] = b"incarnation";
 /// Counts a start of the session's node.
 pub(crate) fn begin_incarnation(session: &mut Session) -> Result<u64, StoreError> {
     let stopped =
-        |session: &Session| StoreError::Stopped(session.store.writer.failure().unwrap_or_default());
+        |session: &Session| StoreError::Stopped(session.store.failure.get().unwrap_or_default());
     let Completion::Value { value, .. } = session.run(Op::Recall { key: INCARNATION }) else {
         return Err(stopped(session));
     };

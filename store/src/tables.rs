@@ -1,12 +1,15 @@
 //! The tables of the file and the layout of their values. Every value begins with a version.
 
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use trefoil_core::storage::OwnerId;
 
 use crate::error::StoreError;
 
-/// The format this version writes, and the newest it reads.
-pub(crate) const FORMAT: u64 = 1;
+/// The newest format this version reads: the logs are in a log of their own.
+pub(crate) const FORMAT: u64 = 2;
+
+/// The format in which everything is in the tables.
+const FORMAT_TABLES: u64 = 1;
 
 /// Version of every value.
 const VALUE_VERSION: u8 = 1;
@@ -32,6 +35,32 @@ pub(crate) const META_REVISION: &str = "revision";
 
 /// Drawn when the file was made.
 const META_IDENTITY: &str = "identity";
+
+/// Drawn when the log was made that has the logs; absent while they are in the tables.
+const META_LOG: &str = "log";
+
+/// Which log has the logs; `None` while they are in the tables.
+pub(crate) fn log_identity(database: &Database) -> Result<Option<u64>, StoreError> {
+    let transaction = database.begin_read()?;
+    let meta = transaction.open_table(META)?;
+    Ok(meta.get(META_LOG)?.map(|value| value.value()))
+}
+
+/// From now on the log `identity` has the logs: they are dropped here. Versions that do not know of it refuse the file.
+pub(crate) fn hand_over_logs(database: &Database, identity: u64) -> Result<(), StoreError> {
+    let transaction = database.begin_write()?;
+    transaction.delete_table(LOGS)?;
+    transaction.delete_table(RECORDS)?;
+    transaction.open_table(LOGS)?;
+    transaction.open_table(RECORDS)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(META_LOG, identity)?;
+        meta.insert(META_FORMAT, FORMAT)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
 
 /// What was drawn when the file was made; for a file of a version that drew nothing, now.
 pub(crate) fn identity(database: &Database) -> Result<u64, StoreError> {
@@ -60,7 +89,7 @@ pub(crate) fn prepare(database: &Database) -> Result<(), StoreError> {
         let mut meta = transaction.open_table(META)?;
         let found = meta.get(META_FORMAT)?.map(|value| value.value());
         match found {
-            None => drop(meta.insert(META_FORMAT, FORMAT)?),
+            None => drop(meta.insert(META_FORMAT, FORMAT_TABLES)?),
             Some(found) if found > FORMAT => {
                 return Err(StoreError::TooNew {
                     found,

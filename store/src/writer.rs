@@ -1,4 +1,4 @@
-//! The one thread that touches the file: it takes what is queued, applies it in one transaction,
+//! The one thread that touches the tables: it takes what is queued, applies it in one transaction,
 //! commits, and tells.
 
 use std::collections::VecDeque;
@@ -12,7 +12,8 @@ use trefoil_core::storage::{Completion, Op, OwnerId};
 
 use crate::apply::{Applied, Tables, apply};
 use crate::error::StoreError;
-use crate::session::{Mailbox, lock};
+use crate::failure::Failure;
+use crate::session::{Deliveries, Mailbox, lock};
 use crate::{Durability, StoreOptions};
 
 /// An operation that owns its bytes.
@@ -204,8 +205,7 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
-    /// Why the store has stopped.
-    failure: Mutex<Option<String>>,
+    failure: Arc<Failure>,
 }
 
 /// The handle of the thread.
@@ -216,8 +216,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(database: Database, options: StoreOptions) -> Result<Self, StoreError> {
-        let shared = Arc::<Shared>::default();
+    pub(crate) fn start(
+        database: Database,
+        options: StoreOptions,
+        failure: Arc<Failure>,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            failure,
+            ..Shared::default()
+        });
         let work = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -234,10 +241,6 @@ impl Writer {
         queue.jobs.push_back(job);
         drop(queue);
         self.shared.filled.notify_one();
-    }
-
-    pub(crate) fn failure(&self) -> Option<String> {
-        lock(&self.shared.failure).clone()
     }
 }
 
@@ -256,8 +259,7 @@ fn run(database: &Database, options: &StoreOptions, shared: &Shared) {
     let mut applied = Applied::new(options.plant);
     let mut batch = Vec::new();
     while take(options, shared, &mut batch) {
-        let failed = lock(&shared.failure).is_some();
-        let outcome = if failed {
+        let outcome = if shared.failure.is_set() {
             Err(String::new())
         } else {
             // Whatever a panic left half done is never written, and `applied` is never used again.
@@ -269,7 +271,7 @@ fn run(database: &Database, options: &StoreOptions, shared: &Shared) {
             Err(why) => {
                 // Nothing of this batch is known to be there: nobody may act on it, and nothing more
                 // is written over a file that has failed once.
-                lock(&shared.failure).get_or_insert(why);
+                shared.failure.set(why);
                 batch.iter().map(|_| Completion::Unknown).collect()
             }
         };
@@ -302,7 +304,6 @@ fn take(options: &StoreOptions, shared: &Shared, batch: &mut Vec<Job>) -> bool {
     true
 }
 
-type Delivery = Vec<(Tag, Completion<Vec<u8>>)>;
 type Completions = Vec<Completion<Vec<u8>>>;
 
 /// A read of what is damaged fails alone; anything else that goes wrong stops the store.
@@ -353,19 +354,11 @@ fn carry_out(
     Ok(completions)
 }
 
-/// Hands completions to their sessions, each session woken once a batch.
+/// Hands completions to their sessions.
 fn tell(batch: &mut Vec<Job>, completions: Completions) {
-    let mut told: Vec<(Arc<Mailbox>, Delivery)> = Vec::new();
+    let mut deliveries = Deliveries::default();
     for (job, completion) in batch.drain(..).zip(completions) {
-        match told
-            .iter_mut()
-            .find(|(mailbox, _)| Arc::ptr_eq(mailbox, &job.mailbox))
-        {
-            Some((_, list)) => list.push((job.tag, completion)),
-            None => told.push((job.mailbox, vec![(job.tag, completion)])),
-        }
+        deliveries.add(&job.mailbox, job.tag, completion);
     }
-    for (mailbox, list) in told {
-        mailbox.deliver(list);
-    }
+    deliveries.hand_over();
 }

@@ -1,6 +1,6 @@
 //! The side that uses a store of another process.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -98,11 +98,13 @@ impl RemoteStore {
 /// What is on its way to a store and back.
 #[derive(Debug, Default)]
 struct State {
-    /// Requests that were not sent yet, and their tags.
+    /// Requests that were not sent yet, their numbers and tags.
     out: Vec<u8>,
-    unsent: VecDeque<Tag>,
-    /// Tags of those that were sent, in the order of the answers.
-    sent: VecDeque<Tag>,
+    unsent: VecDeque<(Tag, Tag)>,
+    /// Tags of those that were sent, by their numbers: answers come in any order, and a machine may use a tag twice.
+    sent: HashMap<Tag, Tag>,
+    /// Number of the next request.
+    next: u64,
     /// The present connection is broken.
     broken: bool,
     /// The session was dropped.
@@ -166,7 +168,7 @@ impl Line {
         }
         let lost = std::mem::take(&mut lock(&self.state).sent);
         self.mailbox
-            .deliver(lost.into_iter().map(|tag| (tag, Completion::Unknown)));
+            .deliver(lost.into_values().map(|tag| (tag, Completion::Unknown)));
         self.rest(PAUSES.0);
     }
 
@@ -182,7 +184,7 @@ impl Line {
                 std::mem::swap(&mut state.out, batch);
                 let state = &mut *state;
                 // From here on nobody knows what became of them but who answers.
-                state.sent.append(&mut state.unsent);
+                state.sent.extend(state.unsent.drain(..));
                 return true;
             }
             state = self
@@ -197,20 +199,14 @@ impl Line {
         let mut reading = BufReader::with_capacity(64 << 10, stream);
         let mut frame = Vec::new();
         while let Ok(true) = wire::read_frame(&mut reading, &mut frame) {
-            let Some((tag, completion)) = wire::read_completion(&frame) else {
+            let Some((number, completion)) = wire::read_completion(&frame) else {
                 break;
             };
-            let asked = {
-                let mut state = lock(&self.state);
-                let asked = state.sent.front() == Some(&tag);
-                if asked {
-                    state.sent.pop_front();
-                }
-                asked
-            };
-            if !asked {
+            let asked = lock(&self.state).sent.remove(&number);
+            // An answer nobody waits for: the two do not speak of the same things.
+            let Some(tag) = asked else {
                 break;
-            }
+            };
             self.mailbox.deliver([(tag, completion)]);
         }
         lock(&self.state).broken = true;
@@ -224,8 +220,11 @@ impl Line {
             state.out.clear();
             std::mem::take(&mut state.unsent)
         };
-        self.mailbox
-            .deliver(unsent.into_iter().map(|tag| (tag, Completion::Unknown)));
+        self.mailbox.deliver(
+            unsent
+                .into_iter()
+                .map(|(_, tag)| (tag, Completion::Unknown)),
+        );
     }
 
     fn give_up(&self, why: &str) {
@@ -242,7 +241,7 @@ impl Line {
     }
 }
 
-/// The operations of one node on a store of another process, carried out in the order they are submitted.
+/// The operations of one node on a store of another process, carried out in the order a [`Session`] has.
 #[derive(Debug)]
 pub struct RemoteSession {
     line: Arc<Line>,
@@ -307,9 +306,11 @@ impl Storage for RemoteSession {
         {
             return Err(Full);
         }
-        let sendable = state.gone.is_none() && wire::write_op(&mut state.out, tag, op);
+        let number = Tag(state.next);
+        let sendable = state.gone.is_none() && wire::write_op(&mut state.out, number, op);
         if sendable {
-            state.unsent.push_back(tag);
+            state.next += 1;
+            state.unsent.push_back((number, tag));
         }
         drop(state);
         if sendable {

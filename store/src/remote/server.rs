@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::wire;
 use crate::session::{Mailbox, lock};
-use crate::writer::Job;
 use crate::{Inner, Store, StoreError};
 
 /// How long a caller may take to say who it is.
@@ -209,15 +208,14 @@ impl Shared {
                 Ok(false) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            let Some((tag, op)) = wire::read_op(&frame, &node) else {
+            let Some((number, op)) = wire::read_op(&frame) else {
                 break Err(io::ErrorKind::InvalidData.into());
             };
             // A node that does not take its answers waits here.
             if !mailbox.enter(store.in_flight_max) {
                 break Ok(());
             }
-            let mailbox = Arc::clone(&mailbox);
-            store.writer.push(Job { mailbox, tag, op });
+            store.push(op, &node, &mailbox, number);
         };
         mailbox.close();
         let _ = stream.shutdown(Shutdown::Both);

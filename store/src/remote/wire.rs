@@ -2,9 +2,10 @@
 //!
 //! Both begin with a greeting: four bytes of [`MAGIC`] and a version; then the node says which session this is
 //! (`u64`, drawn; 0: none) and its name (`u32` length, bytes), and the store which it is (`u64`). Then come requests one way and answers the other, each a `u32`
-//! length and as many bytes: a `u64` tag, a byte that says which operation or outcome it is, and its fields in the
+//! length and as many bytes: a `u64` number of the request, which its answer bears again, a byte that says which operation
+//! or outcome it is, and its fields in the
 //! order of [`Op`] and [`Completion`]: numbers as `u64`, bytes behind their `u32` length; all little endian.
-//! Answers come in the order of the requests.
+//! Every request is answered once, in any order; those on one log or key are carried out in the order of their coming.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,12 +13,10 @@ use std::sync::Arc;
 use trefoil_core::id::Tag;
 use trefoil_core::storage::{Completion, Op, OwnerId};
 
-use crate::writer::OwnedOp;
-
 /// The first bytes of either side.
 pub(crate) const MAGIC: [u8; 4] = *b"TRFS";
 /// Version of all that follows the greeting.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// Bytes of a frame that are taken. A record may have 256 MiB; a run of records as many and one more record.
 const FRAME_BYTES_MAX: u32 = 600 << 20;
 /// Bytes of a node's name that are taken.
@@ -101,9 +100,9 @@ impl<'a> Fields<'a> {
         u32::try_from(self.number()?).ok()
     }
 
-    fn bytes(&mut self) -> Option<Vec<u8>> {
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.short()?;
-        self.take(len as usize).map(<[u8]>::to_vec)
+        self.take(len as usize)
     }
 
     fn owner(&mut self) -> Option<OwnerId> {
@@ -246,62 +245,58 @@ pub(crate) fn write_op(out: &mut Vec<u8>, tag: Tag, op: Op<'_>) -> bool {
     frame.end()
 }
 
-/// The request of a frame, by the node `node`; `None` if it is none.
-pub(crate) fn read_op(frame: &[u8], node: &Arc<str>) -> Option<(Tag, OwnedOp)> {
+/// The request of a frame; `None` if it is none.
+pub(crate) fn read_op(frame: &[u8]) -> Option<(Tag, Op<'_>)> {
     let f = &mut Fields(frame);
     let tag = Tag(f.number()?);
     // The fields of a struct are evaluated as they are written: in the order of the wire.
     let op = match f.byte()? {
-        0 => OwnedOp::Load { key: f.bytes()? },
-        1 => OwnedOp::Scan {
+        0 => Op::Load { key: f.bytes()? },
+        1 => Op::Scan {
             prefix: f.bytes()?,
             after: f.bytes()?,
             bytes_max: f.bytes_max()?,
         },
-        2 => OwnedOp::Cas {
+        2 => Op::Cas {
             key: f.bytes()?,
             fence: f.number()?,
             revision: f.number()?,
             value: f.bytes()?,
         },
-        3 => OwnedOp::Fence {
+        3 => Op::Fence {
             log: f.bytes()?,
             term: f.number()?,
             owner: f.owner()?,
         },
-        4 => OwnedOp::Tail { log: f.bytes()? },
-        5 => OwnedOp::Append {
+        4 => Op::Tail { log: f.bytes()? },
+        5 => Op::Append {
             log: f.bytes()?,
             term: f.number()?,
             owner: f.owner()?,
             expected: f.number()?,
             payload: f.bytes()?,
         },
-        6 => OwnedOp::Read {
+        6 => Op::Read {
             log: f.bytes()?,
             from: f.number()?,
             bytes_max: f.bytes_max()?,
         },
-        7 => OwnedOp::Trim {
+        7 => Op::Trim {
             log: f.bytes()?,
             term: f.number()?,
             owner: f.owner()?,
             before: f.number()?,
         },
-        8 => OwnedOp::Seal {
+        8 => Op::Seal {
             log: f.bytes()?,
             term: f.number()?,
             owner: f.owner()?,
         },
-        9 => OwnedOp::Keep {
-            node: Arc::clone(node),
+        9 => Op::Keep {
             key: f.bytes()?,
             value: f.bytes()?,
         },
-        10 => OwnedOp::Recall {
-            node: Arc::clone(node),
-            key: f.bytes()?,
-        },
+        10 => Op::Recall { key: f.bytes()? },
         _ => return None,
     };
     f.0.is_empty().then_some((tag, op))
@@ -343,12 +338,12 @@ pub(crate) fn read_completion(frame: &[u8]) -> Option<(Tag, Completion<Vec<u8>>)
         0 => Completion::Durable {
             sequence: f.number()?,
         },
-        1 => Completion::Records(f.bytes()?),
+        1 => Completion::Records(f.bytes()?.to_vec()),
         2 => Completion::Value {
             revision: f.number()?,
-            value: f.bytes()?,
+            value: f.bytes()?.to_vec(),
         },
-        3 => Completion::Values(f.bytes()?),
+        3 => Completion::Values(f.bytes()?.to_vec()),
         4 => Completion::Tail {
             term: f.number()?,
             owner: f.owner()?,
@@ -447,19 +442,14 @@ mod tests {
 
     #[test]
     fn operations_and_outcomes_arrive_as_they_were_sent() {
-        let (mut out, node) = (Vec::new(), Arc::from("n"));
+        let mut out = Vec::new();
         for (at, op) in (0..).zip(ops()) {
             assert!(write_op(&mut out, Tag(at), op));
         }
         let read = frames(&out);
         assert_eq!(read.len(), ops().len());
         for ((at, op), frame) in (0..).zip(ops()).zip(&read) {
-            let (tag, owned) = read_op(frame, &node).unwrap();
-            assert_eq!(tag, Tag(at));
-            assert_eq!(
-                format!("{owned:?}"),
-                format!("{:?}", OwnedOp::new(op, &node))
-            );
+            assert_eq!(read_op(frame), Some((Tag(at), op)));
         }
         out.clear();
         for (at, completion) in (0..).zip(completions()) {
@@ -473,15 +463,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_longer_than_it_says_is_refused() {
-        let (mut out, node) = (Vec::new(), Arc::from("n"));
+        let mut out = Vec::new();
         for op in ops() {
             out.clear();
             write_op(&mut out, Tag(1), op);
             let whole = &frames(&out)[0];
             for cut in 0..whole.len() {
-                assert!(read_op(&whole[..cut], &node).is_none());
+                assert!(read_op(&whole[..cut]).is_none());
             }
-            assert!(read_op(&[whole, &[0][..]].concat(), &node).is_none());
+            assert!(read_op(&[whole, &[0][..]].concat()).is_none());
         }
         for completion in completions() {
             out.clear();
@@ -491,7 +481,7 @@ mod tests {
                 assert!(read_completion(&whole[..cut]).is_none());
             }
         }
-        assert!(read_op(&[&[0; 8][..], &[11]].concat(), &node).is_none());
+        assert!(read_op(&[&[0; 8][..], &[11]].concat()).is_none());
     }
 
     #[test]
@@ -510,7 +500,7 @@ mod tests {
         let greeting = greeting_of_node(3, "a:1");
         assert_eq!(read_node(&mut &greeting[..]).unwrap(), (3, "a:1".into()));
         assert_eq!(read_store(&mut &greeting_of_store(7)[..]).unwrap(), 7);
-        for wrong in [&b"HTTP/1.1 400"[..], b"TRFS\x02........", b"TRF"] {
+        for wrong in [&b"HTTP/1.1 400"[..], b"TRFS\x01........", b"TRF"] {
             assert!(read_store(&mut &*wrong).is_err());
             assert!(read_node(&mut &*wrong).is_err());
         }

@@ -1,4 +1,4 @@
-//! A file layer that fails on purpose: crashes that lose what was not synced, errors at any
+//! What is in redb, over a file layer that fails on purpose: crashes that lose what was not synced, errors at any
 //! operation. What was acknowledged must be there afterwards.
 
 use std::io;
@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 use trefoil_core::storage::{Completion, Op, OwnerId, Records};
-use trefoil_store::{Store, StoreOptions};
+use trefoil_store::{LogEngine, Store, StoreError, StoreOptions};
+
+use crate::disk::{Disk, Fault};
 
 const A: OwnerId = OwnerId(1);
 
@@ -20,7 +22,7 @@ struct Image {
 
 /// A file in memory that fails from its `fails_at`th operation on, as a full or broken disk does.
 #[derive(Clone, Debug)]
-struct Disk {
+pub(crate) struct Tables {
     image: Arc<Mutex<Image>>,
     fails_at: u64,
     kind: io::ErrorKind,
@@ -28,8 +30,8 @@ struct Disk {
     torn: bool,
 }
 
-impl Disk {
-    fn new(bytes: Vec<u8>, fails_at: u64, kind: io::ErrorKind, torn: bool) -> Self {
+impl Tables {
+    pub(crate) fn new(bytes: Vec<u8>, fails_at: u64, kind: io::ErrorKind, torn: bool) -> Self {
         let image = Image {
             synced: bytes.clone(),
             written: bytes,
@@ -53,12 +55,12 @@ impl Disk {
     }
 
     /// What is left after the machine has crashed.
-    fn after_crash(&self) -> Vec<u8> {
+    pub(crate) fn after_crash(&self) -> Vec<u8> {
         self.image.lock().unwrap().synced.clone()
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for Tables {
     fn len(&self) -> io::Result<u64> {
         Ok(self.image.lock().unwrap().written.len() as u64)
     }
@@ -106,10 +108,19 @@ impl StorageBackend for Disk {
     }
 }
 
+/// A store that has its logs in the tables.
+fn open(disk: &Tables) -> Result<Store, StoreError> {
+    let options = StoreOptions {
+        log_engine: LogEngine::Redb,
+        ..StoreOptions::default()
+    };
+    Store::with_layers(disk.clone(), Arc::new(Disk::new(Fault::NONE)), options)
+}
+
 /// Appends to three logs in turn until the disk fails; returns what was acknowledged in each.
-fn work(disk: &Disk) -> [u64; 3] {
+fn work(disk: &Tables) -> [u64; 3] {
     let mut acknowledged = [0; 3];
-    let Ok(store) = Store::with_backend(disk.clone(), StoreOptions::default()) else {
+    let Ok(store) = open(disk) else {
         return acknowledged;
     };
     let mut session = store.session("a");
@@ -156,8 +167,8 @@ fn work(disk: &Disk) -> [u64; 3] {
 
 /// Everything acknowledged must be there, and every log must be whole.
 fn verify(bytes: Vec<u8>, acknowledged: [u64; 3], at: u64) {
-    let disk = Disk::new(bytes, u64::MAX, io::ErrorKind::Other, false);
-    let store = Store::with_backend(disk, StoreOptions::default()).unwrap();
+    let disk = Tables::new(bytes, u64::MAX, io::ErrorKind::Other, false);
+    let store = open(&disk).unwrap();
     let mut session = store.session("a");
     for (log, count) in acknowledged.into_iter().enumerate() {
         let log = [log as u8];
@@ -190,18 +201,18 @@ fn verify(bytes: Vec<u8>, acknowledged: [u64; 3], at: u64) {
 
 /// A new store; making one is atomic by other means, since nothing is in it.
 fn empty() -> Vec<u8> {
-    let disk = Disk::new(Vec::new(), u64::MAX, io::ErrorKind::Other, false);
-    drop(Store::with_backend(disk.clone(), StoreOptions::default()).unwrap());
+    let disk = Tables::new(Vec::new(), u64::MAX, io::ErrorKind::Other, false);
+    drop(open(&disk).unwrap());
     disk.after_crash()
 }
 
 fn fail_everywhere(kind: io::ErrorKind, torn: bool) {
-    let whole = Disk::new(empty(), u64::MAX, kind, torn);
+    let whole = Tables::new(empty(), u64::MAX, kind, torn);
     assert_eq!(work(&whole), [12; 3]);
     let operations = whole.image.lock().unwrap().operations;
     assert!(operations > 100, "{operations}");
     for at in 1..=operations {
-        let disk = Disk::new(empty(), at, kind, torn);
+        let disk = Tables::new(empty(), at, kind, torn);
         let acknowledged = work(&disk);
         verify(disk.after_crash(), acknowledged, at);
     }

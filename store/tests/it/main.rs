@@ -7,6 +7,16 @@
 )]
 
 mod crash;
+mod disk;
+mod log_crash;
+mod log_damage;
+#[cfg(unix)]
+mod log_kill;
+mod log_migration;
+mod log_model;
+mod log_order;
+mod log_room;
 #[cfg(unix)]
 mod remote;
 mod rules;
+mod wait;

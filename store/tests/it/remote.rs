@@ -242,8 +242,8 @@ fn strangers_are_hung_up_on_and_others_go_on() {
     let mut session = house.session("a");
     for noise in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
-        b"TRFS\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff",
-        b"TRFS\x01\0\0\0\0\0\0\0\0\x01\0\0\0n\xff\xff\xff\xff",
+        b"TRFS\x02\0\0\0\0\0\0\0\0\xff\xff\xff\xff",
+        b"TRFS\x02\0\0\0\0\0\0\0\0\x01\0\0\0n\xff\xff\xff\xff",
     ] {
         let mut stranger = UnixStream::connect(house.socket()).unwrap();
         stranger.write_all(noise).unwrap();
@@ -258,7 +258,7 @@ fn strangers_are_hung_up_on_and_others_go_on() {
 /// A node that greets by hand, as the session `session`.
 fn greet(house: &House, session: u64) -> UnixStream {
     let mut stream = UnixStream::connect(house.socket()).unwrap();
-    let mut greeting = b"TRFS\x01".to_vec();
+    let mut greeting = b"TRFS\x02".to_vec();
     greeting.extend_from_slice(&session.to_le_bytes());
     greeting.extend_from_slice(b"\x01\0\0\0n");
     stream.write_all(&greeting).unwrap();

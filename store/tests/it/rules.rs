@@ -6,14 +6,52 @@ use std::task::{Context, Poll, Waker};
 use trefoil_core::id::Tag;
 use trefoil_core::machine::Full;
 use trefoil_core::storage::{Completion, Op, OwnerId, Records, Storage, Values};
-use trefoil_store::{Plant, Session, Store, StoreError, StoreOptions};
+use trefoil_store::{LogEngine, Plant, Session, Store, StoreError, StoreOptions};
 
 const A: OwnerId = OwnerId(1);
 const B: OwnerId = OwnerId(2);
 const LOG: &[u8] = b"log";
 
-fn store() -> Store {
-    Store::in_memory(StoreOptions::default()).unwrap()
+/// Every rule holds whichever engine has the logs.
+macro_rules! on_both {
+    ($($rule:ident),* $(,)?) => {
+        mod wal {
+            $(#[test] fn $rule() { super::$rule(trefoil_store::LogEngine::Wal); })*
+        }
+        mod redb {
+            $(#[test] fn $rule() { super::$rule(trefoil_store::LogEngine::Redb); })*
+        }
+    };
+}
+
+on_both! {
+    a_log_that_does_not_exist_is_empty_and_stays_so,
+    append_needs_the_term_the_owner_and_the_number,
+    the_same_owner_may_raise_the_same_fence_again,
+    reads_give_as_many_as_fit_and_at_least_one,
+    trim_forgets_what_is_below_and_nothing_else,
+    a_sealed_log_takes_nothing_from_anybody,
+    the_catalog_compares_revisions_and_raises_its_fence,
+    the_catalog_is_read_by_the_beginning_of_names,
+    a_nodes_own_state_is_its_own,
+    operations_of_a_session_are_carried_out_in_order,
+    too_many_operations_in_flight_are_refused,
+    two_owners_who_race_never_both_append,
+    what_was_written_is_there_after_a_restart,
+    a_planted_missing_fence_lets_two_owners_append,
+    a_planted_lost_append_is_found_by_the_check,
+    nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another,
+}
+
+fn options(engine: LogEngine) -> StoreOptions {
+    StoreOptions {
+        log_engine: engine,
+        ..StoreOptions::default()
+    }
+}
+
+fn store(engine: LogEngine) -> Store {
+    Store::in_memory(options(engine)).unwrap()
 }
 
 fn fence(session: &mut Session, term: u64, owner: OwnerId) -> Completion<Vec<u8>> {
@@ -48,9 +86,8 @@ fn read(session: &mut Session, from: u64, bytes_max: u32) -> Vec<(u64, Vec<u8>)>
     }
 }
 
-#[test]
-fn a_log_that_does_not_exist_is_empty_and_stays_so() {
-    let mut session = store().session("a");
+fn a_log_that_does_not_exist_is_empty_and_stays_so(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     let nothing = Completion::Tail {
         term: 0,
         owner: OwnerId(0),
@@ -62,9 +99,8 @@ fn a_log_that_does_not_exist_is_empty_and_stays_so() {
     assert_eq!(session.run(Op::Tail { log: LOG }), nothing);
 }
 
-#[test]
-fn append_needs_the_term_the_owner_and_the_number() {
-    let store = store();
+fn append_needs_the_term_the_owner_and_the_number(engine: LogEngine) {
+    let store = store(engine);
     let (mut a, mut b) = (store.session("a"), store.session("b"));
     assert_eq!(append(&mut a, 1, A, 0), Completion::Fenced { term: 0 });
     assert_eq!(
@@ -93,9 +129,8 @@ fn append_needs_the_term_the_owner_and_the_number() {
     assert_eq!(append(&mut b, 2, B, 1), Completion::Durable { sequence: 1 });
 }
 
-#[test]
-fn the_same_owner_may_raise_the_same_fence_again() {
-    let mut session = store().session("a");
+fn the_same_owner_may_raise_the_same_fence_again(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     fence(&mut session, 3, A);
     assert_eq!(
         fence(&mut session, 3, A),
@@ -109,9 +144,8 @@ fn the_same_owner_may_raise_the_same_fence_again() {
     assert_eq!(fence(&mut session, 2, A), Completion::Fenced { term: 3 });
 }
 
-#[test]
-fn reads_give_as_many_as_fit_and_at_least_one() {
-    let mut session = store().session("a");
+fn reads_give_as_many_as_fit_and_at_least_one(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     fence(&mut session, 1, A);
     for n in 0..10 {
         append(&mut session, 1, A, n);
@@ -125,9 +159,8 @@ fn reads_give_as_many_as_fit_and_at_least_one() {
     assert_eq!(read(&mut session, u64::MAX, 1_000), []);
 }
 
-#[test]
-fn trim_forgets_what_is_below_and_nothing_else() {
-    let mut session = store().session("a");
+fn trim_forgets_what_is_below_and_nothing_else(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     fence(&mut session, 1, A);
     for n in 0..10 {
         append(&mut session, 1, A, n);
@@ -164,9 +197,8 @@ fn trim_forgets_what_is_below_and_nothing_else() {
     );
 }
 
-#[test]
-fn a_sealed_log_takes_nothing_from_anybody() {
-    let mut session = store().session("a");
+fn a_sealed_log_takes_nothing_from_anybody(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     fence(&mut session, 1, A);
     assert_eq!(
         session.run(Op::Seal {
@@ -194,9 +226,8 @@ fn a_sealed_log_takes_nothing_from_anybody() {
     );
 }
 
-#[test]
-fn the_catalog_compares_revisions_and_raises_its_fence() {
-    let mut session = store().session("a");
+fn the_catalog_compares_revisions_and_raises_its_fence(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     let mut cas = |fence, revision, value: &[u8]| {
         session.run(Op::Cas {
             key: b"k",
@@ -224,9 +255,8 @@ fn the_catalog_compares_revisions_and_raises_its_fence() {
     );
 }
 
-#[test]
-fn the_catalog_is_read_by_the_beginning_of_names() {
-    let mut session = store().session("a");
+fn the_catalog_is_read_by_the_beginning_of_names(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     for key in [&b"m/b"[..], b"m/a", b"l", b"n", b"m/", b"m/c"] {
         session.run(Op::Cas {
             key,
@@ -265,9 +295,8 @@ fn the_catalog_is_read_by_the_beginning_of_names() {
     assert_eq!(scan(b"z", 1 << 20), []);
 }
 
-#[test]
-fn a_nodes_own_state_is_its_own() {
-    let store = store();
+fn a_nodes_own_state_is_its_own(engine: LogEngine) {
+    let store = store(engine);
     let (mut a, mut b) = (store.session("a"), store.session("b"));
     assert_eq!(
         a.run(Op::Keep {
@@ -295,9 +324,8 @@ fn a_nodes_own_state_is_its_own() {
     assert_eq!(store.begin_incarnation("b"), Ok(1));
 }
 
-#[test]
-fn operations_of_a_session_are_carried_out_in_order() {
-    let mut session = store().session("a");
+fn operations_of_a_session_are_carried_out_in_order(engine: LogEngine) {
+    let mut session = store(engine).session("a");
     session
         .submit(
             Op::Fence {
@@ -341,11 +369,10 @@ fn operations_of_a_session_are_carried_out_in_order() {
     }
 }
 
-#[test]
-fn too_many_operations_in_flight_are_refused() {
+fn too_many_operations_in_flight_are_refused(engine: LogEngine) {
     let store = Store::in_memory(StoreOptions {
         in_flight_max: 4,
-        ..StoreOptions::default()
+        ..options(engine)
     })
     .unwrap();
     let mut session = store.session("a");
@@ -360,9 +387,8 @@ fn too_many_operations_in_flight_are_refused() {
     assert_eq!(session.submit(Op::Tail { log: LOG }, Tag(5)), Ok(()));
 }
 
-#[test]
-fn two_owners_who_race_never_both_append() {
-    let store = store();
+fn two_owners_who_race_never_both_append(engine: LogEngine) {
+    let store = store(engine);
     let work = |owner: OwnerId| {
         let mut session = store.session("racer");
         move || {
@@ -412,11 +438,10 @@ fn two_owners_who_race_never_both_append() {
     }
 }
 
-#[test]
-fn what_was_written_is_there_after_a_restart() {
+fn what_was_written_is_there_after_a_restart(engine: LogEngine) {
     let directory = tempfile::tempdir().unwrap();
     {
-        let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+        let store = Store::open(directory.path(), options(engine)).unwrap();
         let mut session = store.session("a");
         fence(&mut session, 7, A);
         for n in 0..50 {
@@ -429,14 +454,14 @@ fn what_was_written_is_there_after_a_restart() {
             before: 20,
         });
         assert_eq!(
-            Store::open(directory.path(), StoreOptions::default()).unwrap_err(),
+            Store::open(directory.path(), options(engine)).unwrap_err(),
             StoreError::InUse
         );
     }
     let report = Store::check(directory.path()).unwrap();
     assert!(report.is_whole(), "{report}");
     assert_eq!((report.logs, report.records), (1, 30));
-    let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+    let store = Store::open(directory.path(), options(engine)).unwrap();
     let mut session = store.session("a");
     assert_eq!(
         session.run(Op::Tail { log: LOG }),
@@ -453,11 +478,10 @@ fn what_was_written_is_there_after_a_restart() {
     );
 }
 
-#[test]
-fn a_planted_missing_fence_lets_two_owners_append() {
+fn a_planted_missing_fence_lets_two_owners_append(engine: LogEngine) {
     let options = StoreOptions {
         plant: Some(Plant::NoFence),
-        ..StoreOptions::default()
+        ..options(engine)
     };
     let store = Store::in_memory(options).unwrap();
     let (mut a, mut b) = (store.session("a"), store.session("b"));
@@ -468,12 +492,11 @@ fn a_planted_missing_fence_lets_two_owners_append() {
     assert_eq!(read(&mut a, 0, 1_000).len(), 2);
 }
 
-#[test]
-fn a_planted_lost_append_is_found_by_the_check() {
+fn a_planted_lost_append_is_found_by_the_check(engine: LogEngine) {
     let directory = tempfile::tempdir().unwrap();
     let options = StoreOptions {
         plant: Some(Plant::LostAppend),
-        ..StoreOptions::default()
+        ..options(engine)
     };
     {
         let mut session = Store::open(directory.path(), options).unwrap().session("a");
@@ -489,13 +512,20 @@ fn a_planted_lost_append_is_found_by_the_check() {
     assert!(!Store::check(directory.path()).unwrap().is_whole());
 }
 
-#[test]
-fn nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another() {
+fn nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another(engine: LogEngine) {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    drop(Store::open(one.path(), StoreOptions::default()).unwrap());
+    drop(Store::open(one.path(), options(engine)).unwrap());
     let file = "trefoil.redb";
     std::fs::copy(one.path().join(file), two.path().join(file)).unwrap();
-    let open = |folder: &tempfile::TempDir| Store::open(folder, StoreOptions::default()).unwrap();
+    if engine == LogEngine::Wal {
+        let (from, to) = (one.path().join("log"), two.path().join("log"));
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+    let open = |folder: &tempfile::TempDir| Store::open(folder, options(engine)).unwrap();
     let (original, copy) = (open(&one), open(&two));
     assert_ne!(original.id(), 0);
     assert_ne!(original.id(), copy.id());
@@ -504,18 +534,19 @@ fn nodes_share_a_store_if_they_share_its_handle_and_a_copy_is_another() {
 }
 
 #[test]
-fn a_damaged_record_fails_those_who_read_it_and_nobody_else() {
-    const RECORDS: redb::TableDefinition<'_, (u64, u64), &[u8]> =
-        redb::TableDefinition::new("records");
+fn a_damaged_record_in_redb_fails_those_who_read_it_and_nobody_else() {
+    let engine = LogEngine::Redb;
+    const RECORDS: ::redb::TableDefinition<'_, (u64, u64), &[u8]> =
+        ::redb::TableDefinition::new("records");
     let folder = tempfile::tempdir().unwrap();
     {
-        let store = Store::open(&folder, StoreOptions::default()).unwrap();
+        let store = Store::open(&folder, options(engine)).unwrap();
         let mut session = store.session("a");
         fence(&mut session, 1, A);
         append(&mut session, 1, A, 0);
     }
     {
-        let database = redb::Database::open(folder.path().join("trefoil.redb")).unwrap();
+        let database = ::redb::Database::open(folder.path().join("trefoil.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
         {
             let mut records = transaction.open_table(RECORDS).unwrap();
@@ -524,7 +555,7 @@ fn a_damaged_record_fails_those_who_read_it_and_nobody_else() {
         transaction.commit().unwrap();
     }
     assert!(!Store::check(&folder).unwrap().is_whole());
-    let store = Store::open(&folder, StoreOptions::default()).unwrap();
+    let store = Store::open(&folder, options(engine)).unwrap();
     let mut session = store.session("a");
     let read = Op::Read {
         log: LOG,
