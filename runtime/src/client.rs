@@ -301,7 +301,7 @@ impl Owned {
     /// The command as the machine takes it.
     fn lend(&self) -> ClientCommand<'_> {
         match *self {
-            Owned::Apply {
+            Self::Apply {
                 call,
                 id,
                 ref request,
@@ -314,7 +314,7 @@ impl Owned {
                 request_id,
                 deadline,
             },
-            Owned::Get {
+            Self::Get {
                 call,
                 id,
                 ref request,
@@ -325,7 +325,7 @@ impl Owned {
                 request,
                 deadline,
             },
-            Owned::Call {
+            Self::Call {
                 call,
                 method,
                 ref host,

@@ -88,9 +88,9 @@ impl Owned {
     /// The command as the machine takes it.
     fn lend(&self) -> NodeCommand<'_> {
         NodeCommand::Ring(match *self {
-            Owned::Election { ref command, .. } => return NodeCommand::Election(command.lend()),
-            Owned::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
-            Owned::Apply {
+            Self::Election { ref command, .. } => return NodeCommand::Election(command.lend()),
+            Self::Wall(wall) => RingCommand::Membership(MembershipCommand::Wall(wall)),
+            Self::Apply {
                 call,
                 ref request,
                 request_id,
@@ -101,7 +101,7 @@ impl Owned {
                 request_id,
                 deadline,
             }),
-            Owned::Get {
+            Self::Get {
                 call,
                 ref request,
                 deadline,
@@ -110,14 +110,14 @@ impl Owned {
                 request,
                 deadline,
             }),
-            Owned::Ran { ticket, ref ran } => RingCommand::Actors(ActorsCommand::Ran {
+            Self::Ran { ticket, ref ran } => RingCommand::Actors(ActorsCommand::Ran {
                 ticket,
                 outcome: ran.outcome(),
             }),
-            Owned::Release { id } => RingCommand::Actors(ActorsCommand::Release { id }),
-            Owned::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
-            Owned::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),
-            Owned::Leave => RingCommand::Leave,
+            Self::Release { id } => RingCommand::Actors(ActorsCommand::Release { id }),
+            Self::Join { ref host } => RingCommand::Membership(MembershipCommand::Join { host }),
+            Self::Down { ref host } => RingCommand::Membership(MembershipCommand::Down { host }),
+            Self::Leave => RingCommand::Leave,
         })
     }
 }

@@ -93,7 +93,14 @@ impl Io for Hands {
             Op::Load { .. } => Asked::Value(tag),
             Op::Scan { .. } => Asked::Values(tag),
             Op::Cas { .. } => Asked::Write(tag),
-            other => panic!("a coordinator does not do this: {other:?}"),
+            Op::Fence { .. }
+            | Op::Tail { .. }
+            | Op::Append { .. }
+            | Op::Read { .. }
+            | Op::Trim { .. }
+            | Op::Seal { .. }
+            | Op::Keep { .. }
+            | Op::Recall { .. } => panic!("a coordinator does not do this: {op:?}"),
         });
         Ok(())
     }

@@ -187,7 +187,13 @@ fn of_coordinator<'n>(
             CoordinatorEvent::Created { channel } if noted.wants_created => {
                 noted.created.push(String::from(channel));
             }
-            _ => {}
+            CoordinatorEvent::Serving { .. }
+            | CoordinatorEvent::Created { .. }
+            | CoordinatorEvent::Assigned { .. }
+            | CoordinatorEvent::Unassigned { .. }
+            | CoordinatorEvent::Stopped { .. }
+            | CoordinatorEvent::Damaged { .. }
+            | CoordinatorEvent::Drained { .. } => {}
         }
         up.event(ChannelsEvent::Coordinator(event));
     }

@@ -118,9 +118,12 @@ impl Session {
                 closed,
                 ..
             } => {
-                let parked = parked.into_iter().filter_map(|owned| match owned {
-                    Owned::Ask(Ask::Produce(produce)) => Some(produce.answer),
-                    _ => None,
+                let parked = parked.into_iter().filter_map(|owned| {
+                    if let Owned::Ask(Ask::Produce(produce)) = owned {
+                        Some(produce.answer)
+                    } else {
+                        None
+                    }
                 });
                 let waiting = waiting.into_iter().flatten().map(|(answer, _)| answer);
                 for answer in waiting.chain(parked) {
@@ -192,17 +195,14 @@ impl<P: Platform> ChannelRuntime<P> {
 
     /// What is asked next, if it is for the machine and nothing of the same producer waits before it.
     fn admit(&mut self, ask: Ask) -> Option<Owned> {
-        let key = match &ask {
-            Ask::Counters(_) => {
-                if let Ask::Counters(caller) = ask {
-                    self.counters.push(caller);
-                }
-                return None;
-            }
-            Ask::Produce(Produce { key, .. }) | Ask::CloseProducer { key, .. } => *key,
-            _ => return Some(Owned::Ask(ask)),
-        };
-        self.in_turn(key, Owned::Ask(ask))
+        if let Ask::Counters(caller) = ask {
+            self.counters.push(caller);
+            return None;
+        }
+        if let Ask::Produce(Produce { key, .. }) | Ask::CloseProducer { key, .. } = ask {
+            return self.in_turn(key, Owned::Ask(ask));
+        }
+        Some(Owned::Ask(ask))
     }
 
     /// The handle of a session was dropped.
