@@ -32,7 +32,7 @@ pub enum Order {
     /// A channel is to be on a node.
     Move(String, String),
     /// A node is to give up its channels.
-    Drain(String),
+    Drain(String, Option<Duration>),
     /// A client watches where the channels are.
     Watch,
     /// A client opens a producer.
@@ -117,7 +117,7 @@ impl Order {
             | Self::Wall(_)
             | Self::Create(_)
             | Self::Move(..)
-            | Self::Drain(_)
+            | Self::Drain(..)
             | Self::Echo(_) => return None,
         })
     }

@@ -173,9 +173,9 @@ impl Host {
             }
             Order::Create(channel) => CoordinatorCommand::Create { channel },
             Order::Move(channel, to) => CoordinatorCommand::Move { channel, to },
-            Order::Drain(address) => CoordinatorCommand::Drain {
+            Order::Drain(address, within) => CoordinatorCommand::Drain {
                 address,
-                deadline: None,
+                deadline: within.map(|within| now + within),
             },
             Order::Watch
             | Order::OpenProducer { .. }
