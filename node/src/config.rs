@@ -47,7 +47,7 @@ pub struct File {
     /// The election.
     #[serde(default)]
     pub election: Election,
-    /// Log channels, which nodes with voters have.
+    /// Log channels, which nodes have that vote alone, or have voters and a store that all share.
     #[serde(default)]
     pub channels: Channels,
     /// Failure detection.

@@ -104,6 +104,12 @@ pub fn check(args: &CheckConfig, way: &Way) -> Result<()> {
     say(&format!("cluster  {}", config.cluster));
     say(&format!("join     {}", config.join.join(", ")));
     say(&format!("voters   {}", config.voters.join(", ")));
+    let channels = match (&options.channels, config.voters.is_empty()) {
+        (Some(channels), _) => format!("{:?}", channels.worker.dialect),
+        (None, true) => "none: nobody votes".to_owned(),
+        (None, false) => "none: several vote, and share no store".to_owned(),
+    };
+    say(&format!("channels {channels}"));
     if !config.file.channels.foreign.nodes.is_empty() {
         let foreign = config.file.channels.foreign.nodes.join(", ");
         say(&format!("foreign  {foreign}"));
@@ -147,7 +153,7 @@ fn options(config: &Config, reach: &Reach) -> NodeOptions {
     options.listen = Some(config.listen.clone());
     options.join = config.join.clone();
     options.election = election(config);
-    options.channels = (!config.voters.is_empty()).then(|| channels(config));
+    options.channels = has_channels(config).then(|| channels(config));
     reach.node(&mut options);
     apply(&config.file, &mut options);
     options
@@ -179,6 +185,12 @@ fn election(config: &Config) -> Option<ElectionConfig> {
         Some(config::Evidence::RefusedAnywhere) => Evidence::RefusedAnywhere,
     };
     Some(election)
+}
+
+/// Whether the node has a part in channels: someone must lead, and whoever leads next must find the catalog and the
+/// logs, so voters that each have a store of their own have none.
+fn has_channels(config: &Config) -> bool {
+    config.voters.len() == 1 || (!config.voters.is_empty() && config.store.is_some())
 }
 
 /// The channels a configuration amounts to.

@@ -29,6 +29,9 @@ use crate::stream::StreamIn;
 use crate::time::{Duration, Instant, WallClock, earliest};
 
 /// Settings of a node's part in the channels. Its `server_id`s are filled in.
+///
+/// All nodes of a cluster must share a store: the catalog says who has which channel, and the logs are read and written by
+/// whoever has one next.
 #[derive(Clone, Debug)]
 pub struct ChannelsConfig {
     /// Of the coordinator, for when this node leads.

@@ -65,8 +65,10 @@ pub async fn node<P: Platform>(args: NodeArgs, way: &Way) -> Result<()> {
 
 fn told(error: CallError, at: &At) -> anyhow::Error {
     match error.stable_code() {
-        Some("TF-C03") => {
-            anyhow::anyhow!("{error}; the nodes have no channels: they need --voters")
+        Some("TF-C08") => {
+            anyhow::anyhow!(
+                "{error}; the nodes have no channels: they need --voters and, where several vote, a store that all share"
+            )
         }
         _ => explain(error, at),
     }
