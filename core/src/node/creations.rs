@@ -78,6 +78,11 @@ impl Creations {
         }
     }
 
+    /// Whether a request waits.
+    pub(super) fn has(&self, stream: StreamId) -> bool {
+        self.0.iter().any(|creation| creation.stream == stream)
+    }
+
     /// Whoever asked has gone.
     pub(super) fn ended(&mut self, stream: StreamId) {
         self.0.retain(|creation| creation.stream != stream);

@@ -409,9 +409,12 @@ const fn machine_of(method: MethodId) -> u8 {
     }
     match method {
         methods::STATUS | methods::LEAVE | methods::OWNER | methods::HAND_OVER => admin::MACHINE,
-        operated::LIST | operated::CREATE | operated::MOVE | operated::PLAN | operated::DRAIN => {
-            operators::MACHINE
-        }
+        operated::LIST
+        | operated::CREATE
+        | operated::MOVE
+        | operated::PLAN
+        | operated::DRAIN
+        | operated::UNDRAIN => operators::MACHINE,
         cache::STREAM_VALUES => election::MACHINE,
         _ => 0,
     }

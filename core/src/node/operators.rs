@@ -73,6 +73,8 @@ pub(super) fn handle_stream(
             };
             io.end(stream, Status::new(code, why));
         }
+        // It is answered later.
+        StreamIn::HalfClosed if channels.creations.has(stream) => {}
         StreamIn::HalfClosed => io.end(
             stream,
             Status::new(Code::InvalidArgument, codes::NOT_ONE_MESSAGE),
@@ -367,6 +369,7 @@ mod tests {
     use crate::node::channels::{ChannelsConfig, ChannelsEvent};
     use crate::storage::{Done, OwnerId, Values};
     use crate::testing::{FakeIo, OwnedStatus};
+    use trefoil_proto::channels::CreateRequest;
 
     fn ignore(_: ChannelsEvent<'_>) {}
 
@@ -405,10 +408,16 @@ mod tests {
                 revision: 0,
                 value: &[],
             };
+            // The fence as the catalog has it: its version, and the token.
+            let fence = Done::Value {
+                revision: 1,
+                value: &[1, 0, 0, 0, 0, 0, 0, 0, 1],
+            };
             for done in [
                 value,
                 Done::Durable { sequence: 1 },
                 Done::Values(Values(&[])),
+                fence,
             ] {
                 let (tag, _) = world.io.submitted.pop().unwrap();
                 let io = &mut world.io;
@@ -515,5 +524,60 @@ mod tests {
             assert_eq!(end.code, Code::FailedPrecondition);
             assert!(end.message.starts_with("TF-L20"), "{}", end.message);
         }
+    }
+
+    #[test]
+    fn who_asks_for_a_channel_is_answered_when_the_catalog_has_it() {
+        let mut world = World::serving();
+        let ask = CreateRequest { names: &["c"][..] };
+        let mut bytes = alloc::vec![0; ask.encoded_len()];
+        ask.encode_to_slice(&mut bytes).unwrap();
+        let streams = [0; 2].map(|_| {
+            let stream = world.io.accept();
+            for event in [
+                StreamIn::Accepted {
+                    from: None,
+                    method: channels::CREATE,
+                    header: Header::EMPTY,
+                    deadline: None,
+                    trusted: true,
+                },
+                StreamIn::Frame(&bytes),
+                StreamIn::HalfClosed,
+            ] {
+                let tag = Tag::new(MACHINE, u64::from(channels::CREATE.0));
+                let (channels, io) = (&mut world.channels, &mut world.io);
+                handle_stream(Instant::ZERO, stream, tag, event, channels, io, &mut ignore);
+            }
+            world.channels.answer_creations(&mut world.io);
+            assert!(world.io.take_end(stream).is_none(), "it is not written yet");
+            stream
+        });
+        let (tag, _) = world.io.submitted.pop().unwrap();
+        let (channels, io) = (&mut world.channels, &mut world.io);
+        let done = Done::Durable { sequence: 1 };
+        channels.handle_done(Instant::ZERO, tag, done, io, &mut ignore);
+        channels.answer_creations(io);
+        for stream in streams {
+            assert_eq!(io.take_end(stream).unwrap().code, Code::Ok);
+        }
+    }
+
+    #[test]
+    fn who_asked_for_a_channel_of_a_leader_that_leads_no_more_is_told_to_ask_another() {
+        let mut world = World::serving();
+        let names = CreateRequest { names: &["c"][..] };
+        let mut bytes = alloc::vec![0; names.encoded_len()];
+        names.encode_to_slice(&mut bytes).unwrap();
+        let stream = world.io.accept();
+        let tag = Tag::new(MACHINE, u64::from(channels::CREATE.0));
+        let (channels, io) = (&mut world.channels, &mut world.io);
+        let frame = StreamIn::Frame(&bytes);
+        handle_stream(Instant::ZERO, stream, tag, frame, channels, io, &mut ignore);
+        channels.answer_creations(io);
+        world.command(CoordinatorCommand::StepDown).unwrap();
+        world.channels.answer_creations(&mut world.io);
+        let end = world.io.take_end(stream).unwrap();
+        assert!(end.message.starts_with("TF-L20"), "{}", end.message);
     }
 }

@@ -272,13 +272,27 @@ fn operators_are_told_what_cannot_be() {
             ),
             (
                 cluster.operator.drain("nobody:1", None).await.unwrap_err(),
-                "TF-L",
+                "TF-L23",
+            ),
+            (
+                cluster.operator.undrain("nobody:1").await.unwrap_err(),
+                "TF-L23",
+            ),
+            (
+                cluster
+                    .operator
+                    .drain(&cluster.hosts[0], None)
+                    .await
+                    .unwrap_err(),
+                "TF-L30",
             ),
         ];
         for (error, code) in refused {
             assert!(error.message.starts_with(code), "{error}");
             assert_eq!(error.remedy, Remedy::Final);
         }
+        let only = &cluster.hosts[0];
+        assert_eq!(cluster.operator.undrain(only).await, Ok(()));
         cluster.assigned(&["a", "b", "c"]).await;
         assert_eq!(cluster.operator.plan().await.unwrap(), (Vec::new(), false));
         let client = cluster.client();
