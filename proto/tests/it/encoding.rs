@@ -270,7 +270,7 @@ fn the_schemas_hold_17_remote_procedures_beside_our_own() {
     ];
     assert_eq!(all.map(<[MethodDescriptor]>::len), [8, 1, 8]);
     assert_eq!(admin::service::METHODS.len(), 4);
-    assert_eq!(trefoil_proto::channels::service::METHODS.len(), 5);
+    assert_eq!(trefoil_proto::channels::service::METHODS.len(), 6);
     assert_eq!(
         cache::service::cache::STREAM_VALUES,
         MethodDescriptor {
