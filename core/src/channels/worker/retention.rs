@@ -363,7 +363,9 @@ mod tests {
             }
             if let Some(age) = age {
                 let last = records.len() - 1;
-                prop_assert!(from >= last || !old(from + 1, age / PARTS + 1) || from + 1 == last);
+                // Every other mark may have been dropped, and a record may come that much after a mark was due.
+                let slack = 2 * (age / PARTS + 1) + 5_000;
+                prop_assert!(from >= last || !old(from + 1, slack) || from + 1 == last);
             }
             prop_assert!(extent.before.marks.len().max(extent.since.marks.len()) <= MARKS_MAX);
         }
