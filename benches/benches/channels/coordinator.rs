@@ -30,10 +30,15 @@ enum Asked {
     Call(StreamId, Tag),
 }
 
+/// Where a leader says in the catalog that it leads.
+const FENCE: &[u8] = b"trefoil/coordinator";
+
 /// Takes down what the coordinator does.
 #[derive(Default)]
 struct Hands {
     now: Instant,
+    /// What the catalog has of the leader.
+    fence: Vec<u8>,
     asked: VecDeque<(Instant, Asked)>,
     adopted: Option<(StreamId, Tag)>,
     names: Vec<String>,
@@ -92,7 +97,12 @@ impl Io for Hands {
         self.ask(match op {
             Op::Load { .. } => Asked::Value(tag),
             Op::Scan { .. } => Asked::Values(tag),
-            Op::Cas { .. } => Asked::Write(tag),
+            Op::Cas { key, value, .. } => {
+                if key == FENCE {
+                    self.fence = value.to_vec();
+                }
+                Asked::Write(tag)
+            }
             Op::Fence { .. }
             | Op::Tail { .. }
             | Op::Append { .. }
@@ -245,13 +255,12 @@ impl World {
 
     fn answer(&mut self, asked: Asked) {
         match asked {
-            Asked::Value(tag) => self.done(
-                tag,
-                Done::Value {
-                    revision: 0,
-                    value: &[],
-                },
-            ),
+            Asked::Value(tag) => {
+                let fence = self.hands.fence.clone();
+                let revision = u64::from(!fence.is_empty());
+                let value = &fence;
+                self.done(tag, Done::Value { revision, value });
+            }
             Asked::Values(tag) => self.done(tag, Done::Values(Values(&[]))),
             Asked::Write(tag) => {
                 self.hands.revision += 1;
