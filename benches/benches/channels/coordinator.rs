@@ -94,7 +94,7 @@ impl Io for Hands {
     fn end(&mut self, _: StreamId, _: Status<'_>) {}
 
     fn submit(&mut self, op: Op<'_>, tag: Tag) -> Result<(), Full> {
-        self.ask(match op {
+        let asked = match op {
             Op::Load { .. } => Asked::Value(tag),
             Op::Scan { .. } => Asked::Values(tag),
             Op::Cas { key, value, .. } => {
@@ -111,7 +111,8 @@ impl Io for Hands {
             | Op::Seal { .. }
             | Op::Keep { .. }
             | Op::Recall { .. } => panic!("a coordinator does not do this: {op:?}"),
-        });
+        };
+        self.ask(asked);
         Ok(())
     }
 
