@@ -3,42 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod processes;
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use processes::{Program, free_hosts, store, trefoil};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(90);
-
-/// Killed when dropped, as by a power cut.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn trefoil(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
-    command.args(args);
-    command
-}
-
-fn store(data: &Path) -> Program {
-    let mut command = trefoil(&["store", "--data"]);
-    let mut child = command.arg(data).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    output.read_line(&mut said).unwrap();
-    assert!(said.contains("is served at"), "{said}");
-    Program(child)
-}
 
 /// Three voters over one store.
 struct Cluster {
@@ -51,17 +26,12 @@ struct Cluster {
 impl Cluster {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free: Vec<_> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let address = |free: &TcpListener| free.local_addr().unwrap().to_string();
         let mut cluster = Self {
-            hosts: free.iter().map(address).collect(),
+            hosts: free_hosts(3),
             nodes: vec![None, None, None],
             _store: store(&dir.path().join("shared")),
             dir,
         };
-        drop(free);
         (0..3).for_each(|at| cluster.begin(at));
         cluster
     }
@@ -145,9 +115,53 @@ impl Cluster {
     }
 }
 
+/// `trefoil produce`, which is told line by line what to produce.
+struct Producer {
+    program: Child,
+    input: ChildStdin,
+}
+
+impl Producer {
+    fn start(cluster: &Cluster, channel: &str) -> Self {
+        let mut produce = trefoil(&["produce", channel, "--producer", "loader", "--file", "-"]);
+        let piped = produce
+            .args(["--timeout", "120", "--at", &cluster.all()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut program = piped.spawn().unwrap();
+        let input = program.stdin.take().unwrap();
+        Self { program, input }
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        writeln!(self.input, "{}", lines.join("\n")).unwrap();
+    }
+
+    /// Waits until all are acknowledged.
+    fn finish(self, count: usize) {
+        drop(self.input);
+        let output = self.program.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && said.starts_with(&format!("{count} records appended")),
+            "{output:?}"
+        );
+    }
+}
+
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("line {number}")).collect()
+}
+
 fn find<'l>(listed: &'l Value, channel: &str) -> &'l Value {
     let mut all = listed["channels"].as_array().unwrap().iter();
     all.find(|known| known["name"] == channel).unwrap()
+}
+
+fn find_node<'l>(listed: &'l Value, host: &str) -> &'l Value {
+    let mut all = listed["nodes"].as_array().unwrap().iter();
+    all.find(|known| known["host"] == *host).unwrap()
 }
 
 /// How many channels of a list are on a host, and assigned.
@@ -176,30 +190,17 @@ fn create(cluster: &Cluster) {
 fn every_line_is_kept_once_and_in_order_though_its_node_is_killed() {
     let mut cluster = Cluster::start();
     create(&cluster);
-    let lines: Vec<String> = (0..5_000).map(|number| format!("line {number}")).collect();
+    let lines = lines(5_000);
     let (before, after) = lines.split_at(2_000);
 
-    let mut producer = trefoil(&["produce", "orders", "--producer", "loader", "--file", "-"])
-        .args(["--timeout", "120", "--at", &cluster.all()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = producer.stdin.take().unwrap();
-    writeln!(input, "{}", before.join("\n")).unwrap();
+    let mut producer = Producer::start(&cluster, "orders");
+    producer.say(before);
     // Some are there, and others are on their way.
     assert_eq!(cluster.lines("orders", "1000"), before[..1_000]);
     let at = cluster.host_of("orders");
     drop(cluster.nodes[at].take());
-    writeln!(input, "{}", after.join("\n")).unwrap();
-    drop(input);
-    let output = producer.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.starts_with("5000 records appended"),
-        "{output:?}"
-    );
+    producer.say(after);
+    producer.finish(5_000);
     assert_eq!(cluster.lines("orders", "5001"), lines);
 
     // Of the two that are left each has half, and each record is known by id and time.
@@ -251,6 +252,35 @@ fn every_line_is_kept_once_and_in_order_though_its_node_is_killed() {
     assert_eq!(cluster.lines("orders", "6001").len(), 6_000);
 }
 
+/// A node that stands still is succeeded, and wakes up with records in hand that were acknowledged to nobody.
+#[test]
+fn every_line_is_kept_once_and_in_order_though_a_zombie_wakes_up_and_another_is_killed() {
+    let mut cluster = Cluster::start();
+    create(&cluster);
+    let lines = lines(6_000);
+    let mut producer = Producer::start(&cluster, "orders");
+    producer.say(&lines[..1_000]);
+    assert_eq!(cluster.lines("orders", "1000"), lines[..1_000]);
+
+    let zombie = cluster.host_of("orders");
+    cluster.nodes[zombie].as_ref().unwrap().signal("-STOP");
+    producer.say(&lines[1_000..3_000]);
+    assert_eq!(cluster.lines("orders", "3000"), lines[..3_000]);
+    let successor = cluster.host_of("orders");
+    assert_ne!(successor, zombie);
+    producer.say(&lines[3_000..4_000]);
+    cluster.nodes[zombie].as_ref().unwrap().signal("-CONT");
+    producer.say(&lines[4_000..5_000]);
+    assert_eq!(cluster.lines("orders", "5000"), lines[..5_000]);
+    cluster.until("the zombie is a node again", |listed| are_alive(listed, 3));
+
+    let owner = cluster.host_of("orders");
+    drop(cluster.nodes[owner].take());
+    producer.say(&lines[5_000..]);
+    producer.finish(6_000);
+    assert_eq!(cluster.lines("orders", "6001"), lines);
+}
+
 #[test]
 fn channels_are_moved_and_nodes_drained_by_command() {
     let mut cluster = Cluster::start();
@@ -259,8 +289,7 @@ fn channels_are_moved_and_nodes_drained_by_command() {
     let to = cluster.hosts[(from + 1) % 3].clone();
     let said = cluster.run(&["channels", "move", "bills", &to, "--timeout", "60"]);
     assert_eq!(said, Ok(format!("bills is on {to}\n")));
-    let listed = cluster.until("it is there", |listed| find(listed, "bills")["host"] == *to);
-    assert_eq!(find(&listed, "bills")["state"], "assigned");
+    assert_eq!(cluster.hosts[cluster.host_of("bills")], to);
 
     let said = cluster
         .run(&["node", "drain", &to, "--within", "60"])
@@ -271,10 +300,10 @@ fn channels_are_moved_and_nodes_drained_by_command() {
     );
     let listed = cluster.until("the others have all", |listed| {
         let on = |host: &String| count_on(listed, host);
-        on(&to) == 0 && cluster.hosts.iter().map(on).sum::<usize>() == NAMES.len()
+        find_node(listed, &to)["channels"] == 0
+            && cluster.hosts.iter().map(on).sum::<usize>() == NAMES.len()
     });
-    let mut nodes = listed["nodes"].as_array().unwrap().iter();
-    let drained = nodes.find(|node| node["host"] == *to).unwrap();
+    let drained = find_node(&listed, &to);
     assert_eq!(
         (&drained["draining"], &drained["alive"]),
         (&true.into(), &true.into())

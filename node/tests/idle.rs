@@ -3,21 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
 
+mod processes;
+
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Killed when dropped.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use processes::{Program, free_hosts, trefoil};
 
 /// Hundredths of a second of a processor that a process has used, by all its threads.
 fn used(process: u32) -> u64 {
@@ -36,12 +29,10 @@ fn used(process: u32) -> u64 {
 fn a_cluster_without_calls_hardly_runs() {
     for (runtime, transport) in [("tokio", "tonic"), ("async-std", "quic")] {
         let data = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut up = Command::new(env!("CARGO_BIN_EXE_trefoil"));
-        up.args(["--runtime", runtime, "--transport", transport])
-            .args(["up", "--nodes", "1", "--port", &port.to_string()])
+        let host = free_hosts(1).remove(0);
+        let port = host.rsplit_once(':').unwrap().1;
+        let mut up = trefoil(&["--runtime", runtime, "--transport", transport]);
+        up.args(["up", "--nodes", "1", "--port", port])
             .arg("--data")
             .arg(data.path())
             .stdout(Stdio::piped());

@@ -3,49 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod processes;
+
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use processes::{Program, free_hosts, store, trefoil};
+
 const SOON: Duration = Duration::from_secs(60);
-
-/// Killed when dropped, as by a power cut.
-struct Program(Child);
-
-impl Program {
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill")
-            .args([name, &self.0.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn trefoil(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
-    command.args(args);
-    command
-}
-
-fn store(data: &Path) -> Program {
-    let mut command = trefoil(&["store", "--data"]);
-    let mut child = command.arg(data).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    output.read_line(&mut said).unwrap();
-    assert!(said.contains("is served at"), "{said}");
-    Program(child)
-}
 
 struct Cluster {
     dir: tempfile::TempDir,
@@ -134,12 +100,7 @@ fn what_is_acknowledged_outlives_nodes_a_zombie_and_the_store_process() {
     let mut kept = Some(store(&shared));
     let mut cluster = Cluster {
         dir,
-        hosts: (0..3)
-            .map(|_| {
-                let free = TcpListener::bind("127.0.0.1:0").unwrap();
-                free.local_addr().unwrap().to_string()
-            })
-            .collect(),
+        hosts: free_hosts(3),
         nodes: (0..3).map(|_| None).collect(),
     };
     for at in 0..3 {

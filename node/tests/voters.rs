@@ -3,36 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "no node runs on this thread")]
 
-use std::net::TcpListener;
+mod processes;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use processes::{Program, free_hosts, trefoil};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// Killed when dropped, as by a power cut.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn trefoil(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trefoil"));
-    command.args(args);
-    command
-}
-
-fn free_host() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().to_string()
-}
 
 struct Voters {
     dir: tempfile::TempDir,
@@ -99,7 +80,7 @@ fn voters(config: &str) -> Voters {
     write(&dir.path().join("node.toml"), config);
     let mut voters = Voters {
         dir,
-        hosts: (0..3).map(|_| free_host()).collect(),
+        hosts: free_hosts(3),
         running: (0..3).map(|_| None).collect(),
     };
     for at in 0..3 {

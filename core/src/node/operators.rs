@@ -197,12 +197,14 @@ impl Asked<'_> {
             listed.push(channel);
         }
         // Each page has them: they are few.
+        let held = coordinator.held();
         let nodes = coordinator.nodes().map(|node| Node {
             host: &node.node.address,
             server_id: node.node.server_id,
             weight: node.weight,
             draining: node.drains,
             alive: node.lives,
+            channels: held.get(node.node).copied().unwrap_or(0),
         });
         let mut bytes = 0;
         let nodes: Vec<_> = nodes

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use trefoil_runtime::channels::{ChannelInfo, ChannelOperator};
+use trefoil_runtime::channels::{ChannelInfo, ChannelOperator, Listed, NodeInfo};
 use trefoil_runtime::{CallError, Platform, task};
 
 use super::{operator, show};
@@ -82,9 +82,9 @@ async fn create<P: Platform>(
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let created = operator.create(&names).await;
     let created = created.map_err(|error| told(error, at))? as usize;
-    let is_there = |channels: &[ChannelInfo]| {
+    let is_there = |listed: &Listed| {
         names.iter().all(|name| {
-            let mut all = channels.iter();
+            let mut all = listed.channels.iter();
             all.any(|channel| channel.name == *name && channel.state == "assigned")
         })
     };
@@ -107,8 +107,8 @@ async fn relocate<P: Platform>(
 ) -> Result<()> {
     let done = operator.relocate(channel, to).await;
     done.map_err(|error| told(error, at))?;
-    let is_there = |channels: &[ChannelInfo]| {
-        channels.iter().any(|known| {
+    let is_there = |listed: &Listed| {
+        listed.channels.iter().any(|known| {
             known.name == channel && known.state == "assigned" && known.host.as_deref() == Some(to)
         })
     };
@@ -130,9 +130,10 @@ async fn drain<P: Platform>(
     let within = Duration::from_secs(within);
     let had = operator.drain(host, Some(within)).await;
     let had = had.map_err(|error| told(error, at))?;
-    let is_empty = |channels: &[ChannelInfo]| {
-        let mut all = channels.iter();
-        all.all(|channel| channel.host.as_deref() != Some(host))
+    let is_empty = |listed: &Listed| {
+        let goes = |channel: &ChannelInfo| channel.host.as_deref() != Some(host);
+        let has_none = |node: &NodeInfo| node.host != host || node.channels == 0;
+        listed.channels.iter().all(goes) && listed.nodes.iter().all(has_none)
     };
     let waited = task::timeout::<P, _>(within, wait_for_ever(operator, at, is_empty)).await;
     waited.with_context(|| {
@@ -146,7 +147,7 @@ async fn drain<P: Platform>(
 async fn wait<P: Platform>(
     operator: &ChannelOperator<P>,
     at: &At,
-    is_done: impl Fn(&[ChannelInfo]) -> bool,
+    is_done: impl Fn(&Listed) -> bool,
 ) -> Result<()> {
     let patience = Duration::from_secs(at.timeout);
     let waited = task::timeout::<P, _>(patience, wait_for_ever(operator, at, is_done)).await;
@@ -156,11 +157,11 @@ async fn wait<P: Platform>(
 async fn wait_for_ever<P: Platform>(
     operator: &ChannelOperator<P>,
     at: &At,
-    is_done: impl Fn(&[ChannelInfo]) -> bool,
+    is_done: impl Fn(&Listed) -> bool,
 ) -> Result<()> {
     loop {
         let listed = operator.list().await.map_err(|error| told(error, at))?;
-        if is_done(&listed.channels) {
+        if is_done(&listed) {
             return Ok(());
         }
         task::sleep::<P>(GLANCE).await;

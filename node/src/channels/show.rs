@@ -33,11 +33,6 @@ pub fn text(listed: &Listed) -> String {
         "{:<24} {:>8} {:>7}  state",
         "node", "channels", "weight"
     )];
-    let count = |host: &str| {
-        let all = listed.channels.iter();
-        all.filter(|channel| channel.host.as_deref() == Some(host))
-            .count()
-    };
     for node in &listed.nodes {
         let state = match (node.is_alive, node.is_draining) {
             (false, _) => "gone",
@@ -46,9 +41,7 @@ pub fn text(listed: &Listed) -> String {
         };
         lines.push(format!(
             "{:<24} {:>8} {:>7}  {state}",
-            node.host,
-            count(&node.host),
-            node.weight
+            node.host, node.channels, node.weight
         ));
     }
     lines.push(format!(
@@ -98,6 +91,7 @@ pub fn json(listed: &Listed) -> serde_json::Value {
                 "weight": node.weight,
                 "draining": node.is_draining,
                 "alive": node.is_alive,
+                "channels": node.channels,
             })
         })
         .collect();

@@ -579,6 +579,8 @@ pub struct Node<'a> {
     pub draining: bool,
     /// Whether it lives, as far as the coordinator knows.
     pub alive: bool,
+    /// Channels that it has, or may have still: one on its way to another node counts until it has been let go.
+    pub channels: u32,
 }
 
 impl<'a> wire::Decode<'a> for Node<'a> {
@@ -591,6 +593,7 @@ impl<'a> wire::Decode<'a> for Node<'a> {
                 24 => self.weight = r.uint32()?,
                 32 => self.draining = r.bool()?,
                 40 => self.alive = r.bool()?,
+                48 => self.channels = r.uint32()?,
                 tag => r.skip(tag)?,
             }
         }
@@ -616,10 +619,16 @@ impl wire::Encode for Node<'_> {
         if self.alive {
             len = len.saturating_add(2);
         }
+        if self.channels != 0 {
+            len = len.saturating_add(1 + wire::varint_len(u64::from(self.channels)));
+        }
         len
     }
 
     fn encode(&self, w: &mut wire::Writer<'_>) -> Result<(), wire::Full> {
+        if self.channels != 0 {
+            w.uint32(48, self.channels)?;
+        }
         if self.alive {
             w.bool(40, self.alive)?;
         }

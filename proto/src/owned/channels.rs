@@ -104,6 +104,9 @@ pub struct Node {
     /// Whether it lives, as far as the coordinator knows.
     #[prost(bool, tag = "5")]
     pub alive: bool,
+    /// Channels that it has, or may have still: one on its way to another node counts until it has been let go.
+    #[prost(uint32, tag = "6")]
+    pub channels: u32,
 }
 impl ::prost::Name for Node {
     const NAME: &'static str = "Node";

@@ -309,6 +309,32 @@ fn descriptors_name_every_service_and_bring_their_imports() {
     }
 }
 
+/// The seed's text has lost the types of its map; everything else stands as it was, misspelt or not: tools that
+/// reflect, and JSON, go by the names.
+#[test]
+fn line_01_the_schema_of_the_channels_is_the_seeds_with_one_place_repaired() {
+    let set = trefoil_proto::streaming::FILE_DESCRIPTOR_SET;
+    let has = |name: &str| set.windows(name.len()).any(|part| part == name.as_bytes());
+    for name in [
+        "PropertiesEntry",
+        "STREAMING_CODE_INVAILD_ARGUMENT",
+        "ConsumeMessageReponse",
+        "milvus.proto.streaming",
+    ] {
+        assert!(has(name), "{name}");
+    }
+    for corrected in ["INVALID_ARGUMENT", "ConsumeMessageResponse"] {
+        assert!(!has(corrected), "{corrected}");
+    }
+    // `map<string, string> properties = 2` is a repeated message of key and value.
+    let bytes = b"\x0a\x01p\x12\x06\x0a\x01k\x12\x01v";
+    let message = owned::streaming::Message {
+        payload: (&b"p"[..]).into(),
+        properties: [("k".into(), (&b"v"[..]).into())].into(),
+    };
+    assert_eq!(message.encode_to_vec(), bytes);
+}
+
 #[test]
 fn map_entries_leave_out_defaults_as_prost_does() {
     use trefoil_proto::streaming::Message;

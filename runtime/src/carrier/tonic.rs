@@ -114,10 +114,7 @@ pub(super) async fn serve<P: TonicPlatform>(
     let service = grpc.service();
     #[cfg(feature = "reflection")]
     let service = if P::REFLECTION {
-        service.with_reflection(&[
-            trefoil_proto::control_plane::FILE_DESCRIPTOR_SET,
-            trefoil_proto::admin::FILE_DESCRIPTOR_SET,
-        ])?
+        service.with_reflection(&descriptor_sets(options))?
     } else {
         service
     };
@@ -125,6 +122,30 @@ pub(super) async fn serve<P: TonicPlatform>(
     let accepting = server.clone();
     platform.spawn(async move { accepting.listen(listener).await });
     Ok((grpc, TonicDoor { server, address }))
+}
+
+/// The schemas of what a node serves, each service once.
+#[cfg(feature = "reflection")]
+fn descriptor_sets(options: &NodeOptions) -> Vec<&'static [u8]> {
+    use trefoil_core::channels::dialect::Dialect;
+    use trefoil_proto::{admin, cache, channels, control_plane, streaming, v2024_08};
+
+    let mut sets = vec![
+        control_plane::FILE_DESCRIPTOR_SET,
+        admin::FILE_DESCRIPTOR_SET,
+    ];
+    if options.election.is_some() {
+        sets.push(cache::FILE_DESCRIPTOR_SET);
+    }
+    if let Some(channels) = &options.channels {
+        sets.push(channels::FILE_DESCRIPTOR_SET);
+        // Both dialects have the same names.
+        sets.push(match channels.worker.dialect {
+            Dialect::Seed => streaming::FILE_DESCRIPTOR_SET,
+            Dialect::V2024_08 => v2024_08::streaming::FILE_DESCRIPTOR_SET,
+        });
+    }
+    sets
 }
 
 /// The part of [`Carrier::call`] that is gRPC's.

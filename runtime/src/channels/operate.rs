@@ -58,6 +58,8 @@ pub struct NodeInfo {
     pub is_draining: bool,
     /// Whether it lives.
     pub is_alive: bool,
+    /// Channels that it has, or may have still: one on its way to another node counts until it has been let go.
+    pub channels: u32,
 }
 
 /// All channels and nodes.
@@ -141,6 +143,7 @@ impl<P: Platform> ChannelOperator<P> {
                 weight: node.weight,
                 is_draining: node.draining,
                 is_alive: node.alive,
+                channels: node.channels,
             });
             listed.nodes = nodes.collect();
             if !page.more || listed.channels.len() == before {

@@ -144,7 +144,7 @@ impl Slot {
         ChannelView {
             name: &self.name,
             term: meta.term,
-            state: meta.state,
+            state: self.ledger.state(),
             node: self.ledger.target(),
             histories: meta.histories.len(),
             is_created: self.ledger.is_created(),

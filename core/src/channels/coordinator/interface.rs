@@ -220,7 +220,7 @@ pub struct ChannelView<'a> {
     pub name: &'a str,
     /// Its term, as the catalog has it.
     pub term: i64,
-    /// How far it is.
+    /// How far it is: `Assigned` only if [`node`](Self::node) has opened it.
     pub state: State,
     /// Its node, or the one it is on its way to.
     pub node: Option<&'a Incarnation>,

@@ -142,6 +142,25 @@ impl Ledger {
             .or(kept)
     }
 
+    /// How far it is on its way to its [`target`](Self::target), or that it has none: `Assigned` only if its node
+    /// has opened it, is believed to have it, and is to keep it.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match (self.meta.state, self.target()) {
+            (State::Assigned, None) => State::Unavailable,
+            (State::Assigned, to) if self.lost || to != self.meta.node.as_ref() => State::Assigning,
+            (state, _) => state,
+        }
+    }
+
+    /// Who has it, or may have it still: the node it was given last, and those whose removal is not known to be
+    /// complete.
+    pub fn holders(&self) -> impl Iterator<Item = &Incarnation> {
+        let owner = self.meta.node.as_ref();
+        let former = self.pending.iter().map(|history| &history.node);
+        former.filter(move |node| Some(*node) != owner).chain(owner)
+    }
+
     /// Whether a write is under way, or its outcome is not known.
     #[must_use]
     pub const fn is_unsettled(&self) -> bool {

@@ -61,7 +61,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -253,6 +253,19 @@ impl Coordinator {
             drains: node.drain_by.is_some(),
             lives: node.life == Life::Up,
         })
+    }
+
+    /// How many channels each node has, or may have still: one that is on its way to another counts until it is known
+    /// to have been let go. Linear in the channels; allocates.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<&Incarnation, u32> {
+        let mut held = BTreeMap::new();
+        for (_, slot) in self.channels.in_order() {
+            for node in slot.ledger.holders() {
+                *held.entry(node).or_default() += 1;
+            }
+        }
+        held
     }
 
     /// The version of what clients are told: the token, and a count; `None` before there is one.

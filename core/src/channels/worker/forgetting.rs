@@ -5,7 +5,7 @@
 
 use super::lifetime::Phase;
 use super::tags::{Of, Term};
-use super::{Lent, Worker, WorkerEvent, WorkerRefused, record};
+use super::{Lent, Worker, WorkerEvent, WorkerPlant, WorkerRefused, record};
 use crate::machine::Full;
 use crate::storage::{Done, Op, Records};
 
@@ -56,6 +56,9 @@ impl Worker {
         }
         let mut keep_from = channel.extent.keep_from(retention, cutoff);
         if cutoff.is_some_and(|cutoff| channel.last_tick <= cutoff) {
+            keep_from = Some(channel.durable);
+        }
+        if keep_from.is_some() && self.plant == Some(WorkerPlant::ForgetsEarly) {
             keep_from = Some(channel.durable);
         }
         // The last record stays: it has the tick that the next term must be above.

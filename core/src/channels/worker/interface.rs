@@ -153,6 +153,8 @@ pub enum WorkerPlant {
     TailUnread,
     /// An opening is given up, and its term with it, when its caller is gone.
     CallerCancels,
+    /// All but the last record is forgotten where something is to be.
+    ForgetsEarly,
 }
 
 impl Worker {

@@ -150,7 +150,7 @@ fn better_13_another_process_at_the_address_means_that_the_earlier_one_is_over()
     // It has started anew; the membership has not noticed.
     let fresh = Worker {
         server_id: 77,
-        channels: alloc::collections::BTreeMap::new(),
+        channels: BTreeMap::new(),
         ..world.worker(1).clone()
     };
     world.workers.insert(address(1), fresh);
@@ -518,7 +518,7 @@ proptest! {
         world.run(Duration::from_secs(60));
         world.assert_all_assigned();
         prop_assert_eq!(world.io.under_way, 0);
-        let mut given = alloc::collections::BTreeMap::new();
+        let mut given = BTreeMap::new();
         for called in world.called.iter().filter(|called| called.what == What::Assign) {
             let key = (called.channel.clone(), called.term);
             let to = given.entry(key).or_insert_with(|| called.address.clone());

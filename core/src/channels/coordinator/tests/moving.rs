@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::super::meta::State;
 use super::super::*;
 use super::world::*;
 use crate::channels::balance::Reason;
@@ -172,6 +173,55 @@ fn a_channel_is_moved_where_an_operator_wants_it_and_a_plan_is_only_shown() {
     let idle = World::new();
     let refused = idle.machine.plan(idle.now, &mut |_| {});
     assert_eq!(refused, Err(CoordinatorRefused::NotLeading));
+}
+
+/// It is not there before its new owner has opened it, and its former owner has it until it has let it go.
+#[test]
+fn a_channel_on_its_way_is_assigned_to_nobody_and_held_by_its_former_owner() {
+    let mut world = World::serving(2, 3);
+    world.worker(1).open = ms(20);
+    world.worker(2).open = ms(20);
+    let from = if world.count_on(1) == 2 { 1 } else { 2 };
+    let on = |channel: &usize| world.at(&name(*channel)).0 == Some(from);
+    let channel = name((0..3).find(on).unwrap());
+    let held = |world: &World, node: i64| {
+        let held = world.machine.held();
+        held.get(&Incarnation::new(node, &address(node))).copied()
+    };
+    let before = (held(&world, from), held(&world, 3 - from));
+    let to = address(3 - from);
+    let command = CoordinatorCommand::Move {
+        channel: &channel,
+        to: &to,
+    };
+    world.command(command).unwrap();
+    let has = |world: &World| {
+        let worker = &world.workers[&address(from)];
+        worker.channels[&channel].1
+    };
+    // What the catalog, the removal and the opening take.
+    for _ in 0..200 {
+        let view = world.view(&channel);
+        let there = world.workers[&to].channels.get(&channel);
+        if view.state == State::Assigned {
+            assert_eq!(view.node.map(|node| node.server_id), Some(3 - from));
+            assert!(there.is_some_and(|(term, open, _)| *open && *term == view.term));
+        }
+        if has(&world) {
+            assert_eq!(held(&world, from), before.0);
+        }
+        world.run(Duration::from_micros(200));
+    }
+    assert_eq!(world.view(&channel).state, State::Assigned);
+    let after = (held(&world, from), held(&world, 3 - from));
+    let changed = (before.0.map(|had| had - 1), before.1.map(|had| had + 1));
+    assert_eq!(after, changed);
+    // Where its node is lost and there is no other, it is nowhere.
+    world.gone(from);
+    world.run(ms(200));
+    world.gone(3 - from);
+    let view = world.view(&channel);
+    assert_eq!((view.state, view.node), (State::Unavailable, None));
 }
 
 #[test]
