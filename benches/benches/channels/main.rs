@@ -1,12 +1,13 @@
 //! Channels: plans beside the rules of two others, the coordinator that carries them out, appending beside two other
-//! servers, and fail-over.
+//! servers, reading, and fail-over.
 //!
-//! `-- --only plan|coordinator|produce|failover` does one part, with `--load 64x16x100` one load of `produce`, with
+//! `-- --only plan|coordinator|produce|consume|failover` does one part, with `--load 64x16x100` one load of `produce`, with
 //! `--channels 10000` one size of `failover`; `-- --test` does all of it once and small.
 
 #![allow(missing_docs)]
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
+mod consume;
 mod coordinator;
 mod failover;
 mod node;
@@ -193,10 +194,11 @@ fn main() {
         return;
     }
     let only = argument("--only");
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("plan", plan),
         ("coordinator", coordinator::run),
         ("produce", produce::all),
+        ("consume", consume::all),
         ("failover", failover::all),
     ];
     for (name, part) in parts {

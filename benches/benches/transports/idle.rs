@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use trefoil_benches::is_test;
+use trefoil_benches::{is_test, resident_mib};
 use trefoil_core::id::Tag;
 use trefoil_core::machine::Full;
 use trefoil_core::ring::actor::{Actor, ActorKind, Failed, Rejected, Reply};
@@ -168,12 +168,7 @@ impl Nodes {
     }
 
     fn resident_mib(&self) -> f64 {
-        let status = self.file("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.trim().parse::<f64>().ok())
-            .expect("its memory")
-            / 1024.0
+        resident_mib(self.child.id())
     }
 
     fn sockets(&self) -> usize {

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use trefoil_benches::{allocations, count, is_test};
 
-use self::load::{Contender, Load, Sample, median};
+pub(crate) use self::load::{Contender, Load};
+use self::load::{Sample, median};
 use self::nats::{Nats, Storage};
-pub(crate) use self::ours::is_child;
-use self::ours::{Kept, Trefoil};
+pub(crate) use self::ours::{CHANNEL, Kept, Trefoil, is_child};
 use self::redis::{Persistence, Redis};
 use crate::argument;
 

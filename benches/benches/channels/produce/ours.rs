@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use trefoil_benches::{allocations, count, free_host};
+use trefoil_benches::{allocations, count, free_host, resident_mib};
 use trefoil_runtime_tokio::channels::{Producer, ProducerOptions};
 use trefoil_runtime_tokio::{
     ChannelClient, ChannelOperator, Client, ClientOptions, Platform, Tokio, task,
@@ -22,7 +22,7 @@ use crate::node::{PATIENCE, start};
 /// Says to this program that it is to be a node and nothing else: of which host, where it keeps what, and how.
 const CHILD: &str = "--produce-node";
 
-const CHANNEL: &str = "bench";
+pub(crate) const CHANNEL: &str = "bench";
 
 /// What our store promises of a record that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,7 @@ fn say(line: &str) {
 
 pub(crate) struct Trefoil {
     name: &'static str,
+    host: String,
     node: Server,
     said: BufReader<ChildStdout>,
     loads: UnboundedSender<Load>,
@@ -109,6 +110,7 @@ impl Trefoil {
         let (tell, done) = mpsc::channel();
         let mut started = Self {
             name,
+            host: host.clone(),
             node,
             said: BufReader::new(said),
             loads,
@@ -117,6 +119,16 @@ impl Trefoil {
         assert_eq!(started.hear(), "started");
         std::thread::spawn(move || Tokio::run(append(host, to_do, tell)).expect("a runtime"));
         started
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Mebibytes of memory that the node has.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        resident_mib(self.node.child.id())
     }
 
     fn hear(&mut self) -> String {
