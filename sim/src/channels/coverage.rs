@@ -27,6 +27,7 @@ pub const MINIMA: &[(&str, u64)] = &[
     ("openings", 500),
     ("removals skipped", 40),
     ("moves for balance", 30),
+    ("records forgotten", 500),
     ("acknowledged", 5_000),
     ("delivered", 10_000),
 ];

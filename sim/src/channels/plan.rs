@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use trefoil_core::channels::dialect::Dialect;
+use trefoil_core::channels::worker::Retention;
+
 use crate::dice::Dice;
 use crate::disk::DiskConfig;
 use crate::moment::Moment;
@@ -108,6 +111,10 @@ pub struct Plan {
     pub read_bytes_max: u32,
     /// Records that a consumer may have without saying that it handled them.
     pub unacknowledged_max: u32,
+    /// Which dialect all speak.
+    pub dialect: Dialect,
+    /// What of each log is kept.
+    pub retention: Retention,
 }
 
 /// Clocks on the wall are wrong by up to so much.
@@ -177,6 +184,8 @@ impl Plan {
             appends_max: [1, 3, 64][dice.index(3)],
             read_bytes_max: [1, 200, 64 << 10][dice.index(3)],
             unacknowledged_max: [2, 1_024][dice.index(2)],
+            dialect: [Dialect::Seed, Dialect::V2024_08][dice.index(2)],
+            retention: retention(&mut dice),
         }
     }
 
@@ -191,6 +200,21 @@ fn names(hosts: usize, clients: usize) -> Vec<String> {
     let hosts = (1..=hosts).map(|host| format!("10.0.0.{host}:7"));
     let clients = (1..=clients).map(|client| format!("client-{client}"));
     hosts.chain(clients).chain(["echo".to_owned()]).collect()
+}
+
+/// In two of three runs everything is kept.
+fn retention(dice: &mut Dice) -> Retention {
+    if dice.chance(666_667) {
+        return Retention::KEEP_ALL;
+    }
+    Retention {
+        age: dice
+            .chance(250_000)
+            .then(|| about(dice, Duration::from_secs(1))),
+        bytes: Some(100 + dice.below(5_000)),
+        acknowledged: dice.coin(),
+        interval: about(dice, Duration::from_millis(100)),
+    }
 }
 
 fn net(dice: &mut Dice, calm: bool) -> NetConfig {

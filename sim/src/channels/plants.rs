@@ -67,7 +67,7 @@ const fn coordinator(
 use CoordinatorPlant::{
     AsksOnce, GoneIsRemoved, Ledger, NeverBalances, NoThrottle, NumberedByNode, TimeoutBurnsTerm,
 };
-use WorkerPlant::{AckEarly, CallerCancels, NoFence, TailUnread, UnknownIsLost};
+use WorkerPlant::{AckEarly, CallerCancels, ForgetsEarly, NoFence, TailUnread, UnknownIsLost};
 
 /// All bugs. Seeds are some five times what was measured.
 pub const PLANTS: &[Plant] = &[
@@ -81,6 +81,7 @@ pub const PLANTS: &[Plant] = &[
         50,
         Mode::Storm,
     ),
+    worker("forgets-early", ForgetsEarly, Invariant::Forgetting, 100),
     worker("unknown-is-lost", UnknownIsLost, Invariant::Once, 50),
     plant(
         "delivers-again",

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use trefoil_core::channels::coordinator::meta::{Meta, prefix};
-use trefoil_core::channels::dialect::Dialect;
 use trefoil_core::time::WallClock;
 
 use super::clients::Clients;
@@ -16,6 +15,7 @@ use super::coverage::{self, Coverage};
 use super::faults::{Act, Faults, Hand};
 use super::invariants::books::Books;
 use super::invariants::delivery::Delivery;
+use super::invariants::forgetting::Forgetting;
 use super::invariants::handover::Handover;
 use super::invariants::records::Records;
 use super::invariants::terms::Terms;
@@ -88,6 +88,7 @@ struct Judges {
     books: Books,
     records: Records,
     delivery: Delivery,
+    forgetting: Forgetting,
     terms: Terms,
     handover: Handover,
     throttle: Throttle,
@@ -152,13 +153,14 @@ impl Run {
                 books: Books::new(plan.channels),
                 records: Records::default(),
                 delivery: Delivery::default(),
+                forgetting: Forgetting::new(plan.channels, plan.retention),
                 terms: Terms::new(plan.channels),
                 handover: Handover::new(plan.channels, plan.mode != Mode::Storm),
                 throttle: Throttle::new(plan.channels, plan.moves_max, plan.move_interval),
                 versions: Versions::default(),
             },
             verdicts: Vec::new(),
-            prefix: prefix(ROOT, Dialect::Seed).into_bytes(),
+            prefix: prefix(ROOT, plan.dialect).into_bytes(),
             healed_at: None,
             well_since: None,
             unwell: (Invariant::Settled, String::new()),
@@ -340,6 +342,17 @@ impl Run {
             for sight in std::mem::take(&mut self.world.subject.sights) {
                 self.see(sight);
             }
+        }
+        let court = &mut Court {
+            at,
+            verdicts: &mut self.verdicts,
+        };
+        let store = &self.world.disk.store;
+        let (books, forgetting) = (&self.judges.books, &mut self.judges.forgetting);
+        let forgotten = forgetting.judge(books, store, court);
+        if forgotten > 0 {
+            let coverage = &mut self.world.subject.coverage;
+            coverage.add("records forgotten", forgotten);
         }
         if let Some(node) = self.world.busy() {
             let text = format!("{node} wakes over and over at one moment");

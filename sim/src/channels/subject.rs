@@ -5,7 +5,6 @@ use std::time::Duration;
 use trefoil_core::channels::client::{Client, ClientConfig, ClientEvent};
 use trefoil_core::channels::coordinator::backoff::Backoff;
 use trefoil_core::channels::coordinator::{CoordinatorConfig, CoordinatorEvent, Fencing};
-use trefoil_core::channels::dialect::Dialect;
 use trefoil_core::channels::messages::ids;
 use trefoil_core::channels::worker::{WorkerConfig, WorkerEvent};
 use trefoil_core::engine::{Engine, EngineConfig};
@@ -153,6 +152,7 @@ impl ChannelSubject {
     fn coordinator(&self, boot: u64) -> CoordinatorConfig {
         let plan = &self.plan;
         CoordinatorConfig {
+            dialect: plan.dialect,
             root: ROOT.into(),
             fencing: match plan.mode {
                 Mode::Storm | Mode::Calm => Fencing::AtTheLog,
@@ -184,6 +184,8 @@ impl ChannelSubject {
 
     fn worker(&self, boot: u64) -> WorkerConfig {
         WorkerConfig {
+            dialect: self.plan.dialect,
+            retention: self.plan.retention,
             channels_max: 64,
             sessions_max: 128,
             calls_max: 128,
@@ -217,6 +219,7 @@ impl ChannelSubject {
 
     fn client(&self, birth: &Birth<'_>) -> Party {
         let config = ClientConfig {
+            dialect: self.plan.dialect,
             coordinators: self.plan.names[..self.plan.hosts].to_vec(),
             sessions_max: 64,
             records_max: 32,
@@ -293,7 +296,7 @@ impl ChannelSubject {
             ClientEvent::Produced { key, sequence, id } => Seen::Produced {
                 key,
                 sequence,
-                place: ids::sequence(Dialect::Seed, id).unwrap_or(u64::MAX),
+                place: ids::sequence(self.plan.dialect, id).unwrap_or(u64::MAX),
             },
             ClientEvent::ProduceFailed {
                 key,

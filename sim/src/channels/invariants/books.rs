@@ -66,6 +66,19 @@ impl Books {
         self.books.is_empty()
     }
 
+    /// The name of a channel's log.
+    #[must_use]
+    pub fn key(&self, channel: usize) -> &[u8] {
+        &self.keys[channel]
+    }
+
+    /// The first record of a channel that is not forgotten.
+    #[must_use]
+    pub fn first(&self, channel: usize, store: &Store) -> usize {
+        let log = store.log(&self.keys[channel]);
+        log.map_or(0, |log| log.first() as usize)
+    }
+
     /// The log of a channel, read to its end. What is new is judged.
     pub fn read(&mut self, channel: usize, store: &Store, court: &mut Court<'_>) -> &Book {
         let book = &mut self.books[channel];

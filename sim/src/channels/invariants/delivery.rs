@@ -1,5 +1,5 @@
 //! Each consumer is given what the log holds: every record, once, in order, with its time tick, and nothing that is
-//! not there.
+//! not there. What was forgotten before it was given is passed over.
 //!
 //! Planted against it: `delivers-again`.
 
@@ -15,7 +15,7 @@ pub type ConsumerKey = (usize, u64);
 #[derive(Clone, Copy, Debug)]
 struct Consumer {
     channel: usize,
-    /// Messages it was given.
+    /// Messages it was given, or that were forgotten before.
     given: usize,
 }
 
@@ -44,14 +44,20 @@ impl Delivery {
             return;
         };
         let channel = consumer.channel;
+        let first = books.first(channel, store);
         let book = books.read(channel, store, court);
-        let due = book.messages.get(consumer.given);
-        let due = due.map(|place| &book.records[*place]);
-        let fits =
-            due.is_some_and(|due| (due.tick, due.payload.as_deref()) == (tick, Some(payload)));
-        if fits {
+        let mut due = None;
+        while let Some(place) = book.messages.get(consumer.given) {
+            let next = &book.records[*place];
+            if (next.tick, next.payload.as_deref()) == (tick, Some(payload)) {
+                consumer.given += 1;
+                return;
+            }
+            if *place >= first {
+                due = Some(next);
+                break;
+            }
             consumer.given += 1;
-            return;
         }
         let text = String::from_utf8_lossy(payload);
         let due = due
@@ -72,8 +78,10 @@ impl Delivery {
     ) -> Option<ConsumerKey> {
         let mut all = self.consumers.iter();
         let behind = all.find(|(_, consumer)| {
+            let first = books.first(consumer.channel, store);
             let book = books.read(consumer.channel, store, court);
-            consumer.given < book.messages.len()
+            let last = book.messages.last();
+            consumer.given < book.messages.len() && last.is_some_and(|last| *last >= first)
         });
         behind.map(|(key, _)| *key)
     }

@@ -4,6 +4,7 @@
 pub mod books;
 pub mod burnt;
 pub mod delivery;
+pub mod forgetting;
 pub mod handover;
 pub mod records;
 pub mod settled;
@@ -28,6 +29,8 @@ pub enum Invariant {
     Once,
     /// See [`delivery`].
     Delivery,
+    /// See [`forgetting`].
+    Forgetting,
     /// See [`terms`].
     Terms,
     /// See [`handover`].
@@ -48,12 +51,13 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OneWriter,
         Self::Ticks,
         Self::Acknowledged,
         Self::Once,
         Self::Delivery,
+        Self::Forgetting,
         Self::Terms,
         Self::Handover,
         Self::Burnt,
@@ -78,7 +82,8 @@ impl Invariant {
                 "what is acknowledged is where it is said to be, and what failed for certain is nowhere"
             }
             Self::Once => "what a producer with a name sends is written once",
-            Self::Delivery => "each consumer is given each record once, in order",
+            Self::Delivery => "each consumer is given each record that is kept once, in order",
+            Self::Forgetting => "no more is forgotten than may be",
             Self::Terms => {
                 "terms grow, each has one node, and none is named before it is in the catalog"
             }
@@ -109,6 +114,7 @@ impl fmt::Display for Invariant {
             Self::Acknowledged => "acknowledged",
             Self::Once => "once",
             Self::Delivery => "delivery",
+            Self::Forgetting => "forgetting",
             Self::Terms => "terms",
             Self::Handover => "handover",
             Self::Burnt => "burnt",

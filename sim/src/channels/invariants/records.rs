@@ -1,5 +1,6 @@
 //! What became of the records that clients gave away: acknowledged ones are in the log where it was said, those that
-//! failed for certain are not, and a producer with a name has each of its own there once.
+//! failed for certain are not, and a producer with a name has each of its own there once: a record that comes again
+//! is known by the one that was kept.
 //!
 //! Planted against it: `ack-early`, `lying-store` (acknowledged), `unknown-is-lost` (once).
 
@@ -112,11 +113,18 @@ impl Records {
     /// All is over: the books are compared.
     pub fn finish(&self, books: &mut Books, store: &Store, court: &mut Court<'_>) {
         for channel in 0..books.len() {
+            let first = books.first(channel, store);
             let book = books.read(channel, store, court);
             let mut counts: BTreeMap<&[u8], u32> = BTreeMap::new();
+            let mut again = BTreeSet::new();
+            let mut kept = BTreeSet::new();
             for place in &book.messages {
                 if let Some(payload) = &book.records[*place].payload {
                     *counts.entry(payload).or_default() += 1;
+                    let is_kept = *place >= first;
+                    if is_kept && !kept.insert(payload.as_slice()) {
+                        again.insert(payload.as_slice());
+                    }
                 }
             }
             let here = |producer: &&Producer| producer.channel == channel;
@@ -126,7 +134,8 @@ impl Records {
                     known.insert(payload.as_slice());
                     let count = counts.get(payload.as_slice()).copied().unwrap_or(0);
                     let text = String::from_utf8_lossy(payload);
-                    if producer.named && count > 1 {
+                    let twice = count > 1 && (first == 0 || again.contains(payload.as_slice()));
+                    if producer.named && twice {
                         let text = format!("c{channel}: {text} is there {count} times");
                         court.broken(Invariant::Once, text);
                     }
