@@ -194,6 +194,8 @@ if os.environ.get("FOREIGN_REFLECTION") == "none":
 else:
     listed = {service.name for service in reflected().list_services_response.service}
     check("control_plane_messages.ControlPlane" in listed, "reflection lists the control plane")
+    check("milvus.proto.streaming.StreamingNodeHandlerService" in listed, "reflection lists the channels")
+    check("cache.Cache" in listed, "reflection lists the cache")
 
 # 12. Where a token is asked for, nobody is served without it.
 if token := os.environ.pop("FOREIGN_TOKEN", None):

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trefoil_core::channels::client::ClientConfig;
 use trefoil_core::election::{ElectionConfig, Memory};
+use trefoil_core::limits::Limits;
 use trefoil_core::ring::membership::PartitionPolicy;
 use trefoil_store::Store;
 
@@ -26,11 +27,17 @@ struct Cluster {
     store: Store,
     nodes: Vec<Option<Node>>,
     operator: ChannelOperator,
+    /// The largest message that nodes take and send.
+    bytes_max: u32,
 }
 
 impl Cluster {
     /// Nodes that all vote, and share a store.
     async fn of(count: usize) -> Self {
+        Self::that_take(count, Limits::default().frame_bytes_max).await
+    }
+
+    async fn that_take(count: usize, bytes_max: u32) -> Self {
         let hosts: Vec<String> = (0..count).map(|_| free_host()).collect();
         let client = Client::start(calling(&hosts)).unwrap();
         let mut cluster = Self {
@@ -38,6 +45,7 @@ impl Cluster {
             nodes: (0..count).map(|_| None).collect(),
             operator: ChannelOperator::new(client, LONG),
             hosts,
+            bytes_max,
         };
         for at in 0..count {
             cluster.start(at).await;
@@ -57,13 +65,18 @@ impl Cluster {
         });
         let mut channels = ChannelsConfig::default();
         channels.coordinator.expected_nodes = self.hosts.len() as u32;
+        options.limits.frame_bytes_max = self.bytes_max;
+        channels.worker.message_bytes_max = self.bytes_max;
         options.channels = Some(channels);
         let node = Node::spawn(options, Sums::default(), self.store.session(host));
         self.nodes[at] = Some(soon(node).await.unwrap());
     }
 
     fn client(&self) -> ChannelClient {
-        ChannelClient::start(calling(&self.hosts)).unwrap()
+        let mut options = calling(&self.hosts);
+        options.limits.frame_bytes_max = self.bytes_max;
+        options.channels.request_bytes_max = self.bytes_max;
+        ChannelClient::start(options).unwrap()
     }
 
     /// Returns when all of these are assigned, to nodes that run.
@@ -366,6 +379,30 @@ fn a_client_whose_handles_are_gone_finishes_what_it_was_given() {
         let node = cluster.nodes[0].as_ref().unwrap().handle().clone();
         until("the others are gone", || true).await;
         assert_eq!(super::harness::stat(&node, "records_appended").await, 100);
+        cluster.end().await;
+    });
+}
+
+/// Above the 64 MiB that are the default, and above every budget of a stream: one record always fits.
+#[test]
+fn line_18_a_record_of_many_bytes_is_taken_and_given_where_that_is_asked_for() {
+    run(async {
+        let cluster = Cluster::that_take(1, 256 << 20).await;
+        cluster.create(&["films"]).await;
+        let client = cluster.client();
+        let producer = client
+            .producer("films", ProducerOptions::default())
+            .await
+            .unwrap();
+        let mib: usize = std::env::var("MIB").map_or(100, |s| s.parse().unwrap());
+        let film = vec![7; mib << 20];
+        let sent = timeout(LONG, producer.send(film, &[])).await;
+        sent.expect("in time").unwrap();
+        let mut consumer = client.consumer("films", from_all()).await.unwrap();
+        let record = timeout(LONG, consumer.next()).await.expect("in time");
+        let record = record.unwrap();
+        assert_eq!(record.payload().len(), 100 << 20);
+        assert!(record.payload().iter().all(|byte| *byte == 7));
         cluster.end().await;
     });
 }

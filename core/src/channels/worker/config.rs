@@ -34,8 +34,8 @@ pub struct WorkerConfig {
     pub in_flight_max: u32,
     /// Bytes of them; one message is always let through.
     pub in_flight_bytes_max: u64,
-    /// Bytes of messages of one producer that may wait. The transport's window ends that sooner, unless it is
-    /// larger: more are refused as busy.
+    /// Bytes of messages of one producer that may wait; one message always may. The transport's window ends that
+    /// sooner, unless it is larger: more are refused as busy.
     pub backlog_bytes_max: u64,
     /// Appends of one channel in flight. One makes every message wait for the disk; many hide it.
     pub appends_max: u32,

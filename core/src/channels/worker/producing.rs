@@ -202,8 +202,9 @@ impl Worker {
         let (slot, ending) = (producer.channel, producer.ending);
         let refusal = if frame.len() > self.config.message_bytes_max as usize {
             Some(Why::MessageTooLarge)
-        } else if producer.backlog.bytes() as u64 + u64::from(asker.bytes)
-            > self.config.backlog_bytes_max
+        } else if !producer.backlog.is_empty()
+            && producer.backlog.bytes() as u64 + u64::from(asker.bytes)
+                > self.config.backlog_bytes_max
         {
             Some(Why::Busy)
         } else {
