@@ -29,6 +29,8 @@ impl Worker {
         channel.term = term;
         channel.last_tick = 0;
         channel.opening = Some(OpenStep::Fencing);
+        // An opening is one operation, or the wait for the next: two would take each other's answers.
+        self.retries.cancel(slot);
         self.go_on_opening(slot, lent);
     }
 
@@ -181,7 +183,7 @@ impl Channel {
         retention: &Retention,
     ) -> Option<OpenStep> {
         let mut at = from;
-        for (sequence, payload) in records.iter().take_while(|(at, _)| *at < end) {
+        for (sequence, payload) in records.iter().filter(|(at, _)| (from..end).contains(at)) {
             at = sequence + 1;
             let Ok(record) = record::read(payload) else {
                 if at == end {
@@ -200,7 +202,8 @@ impl Channel {
             return None;
         }
         // A record behind the end is met again by the tick, which finds its place taken.
-        let is_over = at == from || at >= end;
+        let mut sequences = records.iter().map(|(sequence, _)| sequence);
+        let is_over = at >= end || sequences.next().is_some_and(|first| first >= end);
         Some(if is_over {
             OpenStep::Ticking { end }
         } else {

@@ -77,7 +77,9 @@ impl Worker {
             (Flow::Reading { from, end, fenced }, Done::Records(records)) => {
                 let at = self.found(slot, records, from, end, lent);
                 let from = if at == from { end } else { at };
-                self.channels[slot as usize].flow = Flow::Reading { from, end, fenced };
+                // What was found may have been the last that the channel's close waited for.
+                let Some(channel) = self.at(of) else { return };
+                channel.flow = Flow::Reading { from, end, fenced };
             }
             _ if is_unknown(done) => return self.retry_later(slot, lent),
             _ => return,

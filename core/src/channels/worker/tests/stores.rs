@@ -1,6 +1,6 @@
 //! What the store does not say, and what it says of others.
 
-use super::world::{CHANNEL, Do, Said, World};
+use super::world::{CHANNEL, Do, Said, World, config};
 use crate::channels::dialect::ErrorCode;
 use crate::channels::open::Policy;
 use crate::channels::worker::*;
@@ -132,6 +132,33 @@ fn a_channel_is_not_closed_before_it_is_known_what_was_written() {
     assert_eq!(world.end_of(removal), Some(None));
     let said = world.said(producer);
     assert!(said.contains(&Said::At(1, 1)) && said.contains(&Said::At(2, 2)));
+}
+
+/// What recovery found was the last that the close waited for, before all of the log was looked at. Found by the
+/// simulator: the look went on, was tried again later, and opened the next term twice at once, one of them without the
+/// last records, and so with a tick below theirs.
+#[test]
+fn a_channel_that_is_closed_by_what_was_found_is_not_looked_at_any_more() {
+    let config = WorkerConfig {
+        read_bytes_max: 1,
+        ..config(1)
+    };
+    let mut world = World::with(&MemoryStore::new(), config);
+    world.open(2);
+    let producer = world.producer(2);
+    for id in 1..4 {
+        world.send(producer, id, b"x");
+    }
+    world.do_one(Do::Keep);
+    let removal = world.remove(2);
+    // The other appends, the tail, and the first page.
+    for _ in 0..4 {
+        assert_eq!(world.end_of(removal), None);
+        world.do_one(Do::It);
+    }
+    assert_eq!(world.end_of(removal), Some(None));
+    assert!(world.io.ops.is_empty());
+    assert_eq!(world.worker.poll_timeout(), None);
 }
 
 #[test]
