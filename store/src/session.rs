@@ -39,10 +39,17 @@ impl Mailbox {
         &self,
         completions: impl IntoIterator<Item = (Tag, Completion<Vec<u8>>)>,
     ) {
-        let mut arrived = lock(&self.arrived);
-        arrived.completions.extend(completions);
-        let waker = arrived.waker.take();
-        drop(arrived);
+        self.place(completions);
+        self.wake();
+    }
+
+    /// Delivers completions to a session that is still to be woken.
+    fn place(&self, completions: impl IntoIterator<Item = (Tag, Completion<Vec<u8>>)>) {
+        lock(&self.arrived).completions.extend(completions);
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.arrived).waker.take();
         self.changed.notify_all();
         if let Some(waker) = waker {
             waker.wake();
@@ -147,10 +154,23 @@ impl Deliveries {
         }
     }
 
-    pub(crate) fn hand_over(self) {
-        for (mailbox, list) in self.0 {
-            mailbox.deliver(list);
+    /// Delivers them all; nobody is woken.
+    pub(crate) fn place(&mut self) {
+        for (mailbox, list) in &mut self.0 {
+            mailbox.place(list.drain(..));
         }
+    }
+
+    /// Wakes the sessions they are for.
+    pub(crate) fn wake(self) {
+        for (mailbox, _) in self.0 {
+            mailbox.wake();
+        }
+    }
+
+    pub(crate) fn hand_over(mut self) {
+        self.place();
+        self.wake();
     }
 }
 

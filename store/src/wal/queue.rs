@@ -232,12 +232,11 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Says that the jobs that were taken are answered, and takes all that have come since, in their place; waits until
-    /// there is one. Then waits for as many as `company`, up to `patience`: callers that were just answered
-    /// come again at once, and share a sync if they are given the time. `false` when it is closed and empty.
-    pub(crate) fn take(&self, jobs: &mut Jobs, company: usize, patience: Duration) -> bool {
+    /// Says that jobs that were taken are answered, as `answer` does. Whoever has heard the answer finds its log free, and
+    /// what is asked of it from then on does not overtake what is answered here.
+    pub(crate) fn answered(&self, jobs: &[Job], answer: impl FnOnce()) {
         let mut state = lock(&self.state);
-        for job in jobs.list.iter().filter(|job| job.ask.writes()) {
+        for job in jobs.iter().filter(|job| job.ask.writes()) {
             if let Some(count) = state.under_way.get_mut(&job.hash) {
                 *count -= 1;
                 if *count == 0 {
@@ -245,6 +244,13 @@ impl Queue {
                 }
             }
         }
+        answer();
+    }
+
+    /// Takes all that have come, in the place of those that were taken before; waits until there is one. Then waits for as many as `company`, up to `patience`: callers that were just answered
+    /// come again at once, and share a sync if they are given the time. `false` when it is closed and empty.
+    pub(crate) fn take(&self, jobs: &mut Jobs, company: usize, patience: Duration) -> bool {
+        let mut state = lock(&self.state);
         jobs.clear();
         while state.jobs.list.is_empty() {
             if state.closed {
@@ -314,10 +320,12 @@ mod tests {
         push(&queue, b"a", Ask::Seal);
         take(&queue, &mut jobs);
         push(&queue, b"a", Ask::Seal);
+        queue.answered(&jobs.list, || {});
         take(&queue, &mut jobs);
         assert_eq!(push(&queue, b"a", Ask::Tail), Pushed::Queued);
         push(&queue, b"b", Ask::Seal);
-        take(&queue, &mut jobs);
+        // Whoever has heard the answer need not wait for the writer to come back.
+        queue.answered(&jobs.list, || {});
         assert_eq!(push(&queue, b"a", Ask::Tail), Pushed::Free);
         assert_eq!(push(&queue, b"b", Ask::Tail), Pushed::Queued);
     }

@@ -304,7 +304,8 @@ impl Writer {
                 }
             }
         }
-        deliveries.hand_over();
+        shared.queue.answered(batch, || deliveries.place());
+        deliveries.wake();
     }
 
     /// Decides what becomes of each job, and makes it durable.

@@ -30,14 +30,28 @@ impl Slow {
         }
     }
 
-    fn open_gate(&self, open: bool) {
+    fn set_gate(&self, open: bool) {
         *self.gate.0.lock().unwrap() = open;
         self.gate.1.notify_all();
+    }
+
+    /// No sync ends until what this gives is dropped: before the store is, or it would wait for ever.
+    fn close_gate(&self) -> Closed<'_> {
+        self.set_gate(false);
+        Closed(self)
     }
 
     fn wrap(&self, file: io::Result<Arc<dyn LogFile>>) -> io::Result<Arc<dyn LogFile>> {
         let gate = Arc::clone(&self.gate);
         Ok(Arc::new(SlowFile { file: file?, gate }))
+    }
+}
+
+struct Closed<'s>(&'s Slow);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.set_gate(true);
     }
 }
 
@@ -151,7 +165,7 @@ fn reads_of_other_logs_and_votes_do_not_wait_for_a_sync() {
         session.run(fence(log));
         session.run(append(log, 0));
     }
-    slow.open_gate(false);
+    let closed = slow.close_gate();
     session.submit(append(b"x", 1), Tag(0)).unwrap();
     session.submit(read(b"x"), Tag(1)).unwrap();
     session.submit(Op::Tail { log: b"x" }, Tag(2)).unwrap();
@@ -173,7 +187,7 @@ fn reads_of_other_logs_and_votes_do_not_wait_for_a_sync() {
     let mut other = store.session("b");
     other.submit(read(b"x"), Tag(0)).unwrap();
     assert_eq!((poll(&mut session), poll(&mut other)), (None, None));
-    slow.open_gate(true);
+    drop(closed);
     let heard = outcomes(&mut session, 3);
     assert_eq!(heard[0], (Tag(0), Completion::Durable { sequence: 1 }));
     assert_eq!((heard[1].0, count(&heard[1].1)), (Tag(1), 2));
@@ -192,7 +206,7 @@ fn what_comes_between_others_sees_those_before_it_and_not_those_after_it() {
     let store = Store::with_layers(tables, layer, StoreOptions::default()).unwrap();
     let mut session = store.session("a");
     session.run(fence(b"x"));
-    slow.open_gate(false);
+    let closed = slow.close_gate();
     // The first append is being synced; all else shares the next sync.
     let trim = Op::Trim {
         log: b"x",
@@ -211,7 +225,7 @@ fn what_comes_between_others_sees_those_before_it_and_not_those_after_it() {
     for (tag, op) in (0..).zip(ops) {
         session.submit(op, Tag(tag)).unwrap();
     }
-    slow.open_gate(true);
+    drop(closed);
     let heard = outcomes(&mut session, 6);
     assert_eq!(
         count(&heard[2].1),
