@@ -230,7 +230,7 @@ impl Chaos {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(2 * ProptestConfig::default().cases))]
 
     /// Nothing panics; due times are exact, which the world asserts; nothing is open beyond the limits; and
     /// every record that was taken is answered once, at the latest by a stop.

@@ -352,7 +352,7 @@ fn other_methods_are_not_taken() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(8 * ProptestConfig::default().cases))]
 
     /// Whatever a client sends ends at most its own stream.
     #[test]
