@@ -176,6 +176,8 @@ impl Coordinator {
     fn arm(&mut self, at: u32) {
         let slot = self.channels.at(at);
         let (due, removal_by) = slot.times();
+        // Who is waited for is not who was given up: the time of that one may be up.
+        let removal_by = removal_by.filter(|_| slot.doing != Doing::Grace);
         match crate::time::earliest(due, removal_by) {
             Some(due) => self.timers.set(DUE_CHANNELS + at, due),
             None => self.timers.cancel(DUE_CHANNELS + at),

@@ -141,6 +141,44 @@ fn what_was_being_assigned_is_continued_at_the_same_term() {
     assert_eq!(next.at(&channel), (Some(to), 3));
 }
 
+/// Two former owners: the first is given up, and the second, whom nobody has heard of yet, is waited for. That the time
+/// of the first was up kept a timer due for ever. Found by the simulator.
+#[test]
+fn who_is_given_up_before_another_is_waited_for_keeps_no_timer_due() {
+    let mut world = World::serving(4, 4);
+    let (channel, first) = (name(0), world.at(&name(0)).0.unwrap());
+    world.worker(first).mode = Mode::BlackHole;
+    let others: Vec<i64> = (1..=4).filter(|node| *node != first).collect();
+    for to in &others[..2] {
+        let to = address(*to);
+        let command = CoordinatorCommand::Move {
+            channel: &channel,
+            to: &to,
+        };
+        world.command(command).unwrap();
+        world.run(ms(20));
+    }
+    assert_eq!(kept(&world, &channel).histories.len(), 2);
+    let mut next = World::with(world.store, |config| {
+        config.attempt_timeout = ms(100);
+        config.remove_timeout = ms(500);
+        config.first_wait = Duration::from_secs(5);
+    });
+    (next.now, next.workers) = (world.now, world.workers);
+    next.lead(8);
+    for node in [first, others[1]] {
+        next.up(node, &address(node));
+    }
+    next.run(Duration::from_secs(4));
+    let view = next.view(&channel);
+    assert_eq!(
+        (view.state, view.waits),
+        (State::Assigning, Waits::ForGrace)
+    );
+    next.run(Duration::from_secs(2));
+    assert_eq!(next.view(&channel).state, State::Assigned);
+}
+
 /// The node has opened the channel, and the leader was lost before it wrote that.
 #[test]
 fn what_was_opened_and_not_written_is_found_to_be_open() {
