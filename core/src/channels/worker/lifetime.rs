@@ -121,12 +121,14 @@ impl Lifetime {
     }
 
     /// The channel is taken from this node.
+    ///
+    /// A removal that is overtaken waits for the close as well: whoever hears that the term is gone opens the
+    /// channel elsewhere.
     pub fn remove(&mut self, term: u64) -> Verdict {
-        let wanted = Mark::gone(term);
-        if wanted < self.expected || wanted == self.current {
+        if self.removed(term) {
             return Verdict::Stale;
         }
-        self.expected = wanted;
+        self.expected = self.expected.max(Mark::gone(term));
         Verdict::Waits
     }
 

@@ -85,6 +85,30 @@ fn line_14_a_removal_that_is_overtaken_waits_for_the_close_and_not_for_what_foll
     assert!(lifetime.removed(2));
 }
 
+/// Its sender has not asked before: another leader has, and then asked for more.
+#[test]
+fn line_14_a_removal_that_comes_when_a_later_term_is_wanted_waits_for_the_close() {
+    let mut lifetime = Lifetime::default();
+    open(&mut lifetime, 4);
+    assert_eq!(lifetime.assign(6), Verdict::Waits);
+    assert_eq!(lifetime.step(), Some(Step::Close(4)));
+    for term in [4, 5] {
+        assert_eq!(lifetime.remove(term), Verdict::Waits, "term {term}");
+        assert!(!lifetime.removed(term), "term {term}");
+    }
+    assert_eq!(
+        lifetime.remove(3),
+        Verdict::Stale,
+        "it was gone before 4 was opened"
+    );
+    lifetime.closed(4);
+    assert_eq!(lifetime.step(), Some(Step::Open(6)));
+    for term in [4, 5] {
+        assert!(lifetime.removed(term), "term {term}");
+        assert_eq!(lifetime.remove(term), Verdict::Stale, "term {term}");
+    }
+}
+
 #[test]
 fn line_14_a_term_that_failed_is_not_tried_again() {
     let mut lifetime = Lifetime::default();
@@ -159,16 +183,19 @@ impl Model {
 
     /// The verdict on a request, which is then among those that were asked.
     fn ask(&mut self, term: u64, gone: bool) -> Verdict {
-        let furthest = self.furthest();
-        if (term, gone) < furthest {
+        let stale = if gone {
+            self.removed(term)
+        } else {
+            (term, gone) < self.furthest()
+        };
+        if stale {
             return Verdict::Stale;
         }
-        let again = (term, gone) == furthest;
         self.asked.push((term, gone));
-        match (again, gone) {
-            (true, false) if self.open == Some(term) => Verdict::IsOpen,
-            (true, true) if self.is_quiet() => Verdict::Stale,
-            _ => Verdict::Waits,
+        if !gone && self.open == Some(term) {
+            Verdict::IsOpen
+        } else {
+            Verdict::Waits
         }
     }
 
