@@ -101,6 +101,14 @@ const LEASES: World = World {
     ..CALM
 };
 
+/// One channel where nothing fences, that two coordinators give back and forth.
+const LEASES_MOVES: World = World {
+    moves: 4,
+    leaders: 2,
+    leases: true,
+    ..CALM
+};
+
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Config> {
@@ -142,6 +150,7 @@ pub fn all() -> Vec<Config> {
             },
             2,
         ),
+        holds("leases-four-moves", LEASES_MOVES, 4),
         Config {
             heavy: true,
             ..holds("all", ALL, 2)
@@ -198,6 +207,12 @@ pub fn all() -> Vec<Config> {
             "forgets-removals",
             LEASES,
             Plant::ForgetsRemovals,
+            Broken::TwoOpen,
+        ),
+        control(
+            "stale-is-removed",
+            LEASES_MOVES,
+            Plant::StaleIsRemoved,
             Broken::TwoOpen,
         ),
         control(

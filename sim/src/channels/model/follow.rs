@@ -2,7 +2,7 @@
 
 use trefoil_core::channels::coordinator::ledger::{Ledger, Owed};
 use trefoil_core::channels::coordinator::meta::{Meta, State as Stage};
-use trefoil_core::channels::worker::lifetime::{Phase, Step};
+use trefoil_core::channels::worker::lifetime::{Phase, Step, Verdict};
 
 use super::state::{
     Broken, Call, Event, Knows, Node, Outcome, Plant, Seat, Standing, State, TERM_MAX, World,
@@ -38,6 +38,13 @@ impl State {
             Event::Raise(at, channel) => self.raise(at, channel),
             Event::Open(at, channel) => self.open(at, channel, world)?,
             Event::Append(at, channel, outcome) => self.append(at, channel, outcome, world)?,
+            Event::Close(at, channel) => {
+                let seat = self.seat(at, channel);
+                if let Phase::Closing(term) = seat.life.phase() {
+                    seat.life.closed(term);
+                    settle(seat);
+                }
+            }
             Event::Look(at, channel) => {
                 let copies = self.logs[usize::from(channel)].copies;
                 let is_there = copies > 0 && !world.has(Plant::UnknownIsLost);
@@ -275,13 +282,14 @@ impl State {
         let seat = self.seat(node, call.channel);
         let before = *seat;
         if call.removal {
-            let is_unknown = seat.life.expected().term == 0;
-            if is_unknown && world.has(Plant::ForgetsRemovals) {
-                // It is said to be done, all the same.
+            let (expected, term) = (seat.life.expected(), call.term as u64);
+            let is_forgotten = expected.term == 0 && world.has(Plant::ForgetsRemovals);
+            let is_overtaken = expected.term > term && world.has(Plant::StaleIsRemoved);
+            if is_forgotten || is_overtaken || seat.life.remove(term) == Verdict::Stale {
+                // It is said to be done at once.
                 self.ledgers_hear_removed(call);
                 return Ok(true);
             }
-            seat.life.remove(call.term as u64);
         } else {
             seat.life.assign(call.term as u64);
         }
@@ -340,8 +348,10 @@ impl State {
         }
         opened.push((term as i64, id));
         opened.sort_unstable();
-        let is_open =
-            |node: &&Node| node.lives && matches!(node.seats[place].life.phase(), Phase::Open(_));
+        let is_open = |node: &&Node| {
+            let phase = node.seats[place].life.phase();
+            node.lives && matches!(phase, Phase::Open(_) | Phase::Closing(_))
+        };
         if world.leases && self.nodes.iter().filter(is_open).count() > 1 {
             return Err(Broken::TwoOpen);
         }
@@ -414,13 +424,13 @@ const fn knows(is_there: bool) -> Knows {
     }
 }
 
-/// Does what is to be done until there is nothing: a channel is closed at once.
+/// Does what is to be done at once. To close takes as long as it takes.
 fn settle(seat: &mut Seat) {
     while let Some(step) = seat.life.step() {
         match step {
             Step::Open(_) => (seat.raised, seat.knows) = (false, Knows::Absent),
             Step::Abandon(_) => seat.raised = false,
-            Step::Close(term) => seat.life.closed(term),
+            Step::Close(_) => {}
         }
     }
 }

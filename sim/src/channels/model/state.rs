@@ -23,7 +23,7 @@ pub enum Broken {
     NotGranted,
     /// A node has a new term though it could have kept the one it had.
     Burnt,
-    /// Two that live have the channel open.
+    /// Two that live have the channel open, or have not closed it.
     TwoOpen,
 }
 
@@ -42,6 +42,8 @@ pub enum Plant {
     UnknownIsLost,
     /// A removal of what is not there is forgotten.
     ForgetsRemovals,
+    /// A removal of less than what is wanted is said to be done, whatever still goes on.
+    StaleIsRemoved,
     /// The catalog takes writes of any leader, against any revision.
     BlindWrites,
 }
@@ -207,6 +209,8 @@ pub enum Event {
     Open(u8, u8),
     /// A node appends the message.
     Append(u8, u8, Outcome),
+    /// Nothing of a term that is closing is left.
+    Close(u8, u8),
     /// A node looks what the log holds.
     Look(u8, u8),
     /// A late append is done.
@@ -411,7 +415,8 @@ impl State {
                 Phase::Open(_) if seat.knows == Knows::Unknown => {
                     into.push(Event::Look(at, channel));
                 }
-                Phase::Open(_) | Phase::Closed | Phase::Closing(_) => {}
+                Phase::Closing(_) => into.push(Event::Close(at, channel)),
+                Phase::Open(_) | Phase::Closed => {}
             }
         }
     }
