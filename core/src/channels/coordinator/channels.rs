@@ -57,8 +57,9 @@ pub(super) struct Slot {
     pub(super) unknown_term: i64,
     /// Since when its node calls a term out of date that it may be opening.
     pub(super) doubted_since: Option<Instant>,
-    /// Until then the removal that is owed is waited for.
-    pub(super) removal_by: Option<Instant>,
+    /// Until when the removals that were asked for are waited for: each from when it was first asked for, by the
+    /// start of the node that is asked. Those of nodes that are waited for without end are not in it.
+    removals: Vec<(i64, Instant)>,
     /// When the next attempt is due.
     pub(super) due: Option<Instant>,
     /// It is told to clients.
@@ -85,7 +86,7 @@ impl Slot {
             attempt: 0,
             failures: 0,
             doubted_since: None,
-            removal_by: None,
+            removals: Vec::new(),
             due: None,
             shown: false,
             shown_term: 0,
@@ -115,13 +116,44 @@ impl Slot {
     pub(super) fn start_afresh(&mut self) {
         self.failures = 0;
         self.doubted_since = None;
-        self.removal_by = None;
+        self.removals.clear();
         self.said.clear();
     }
 
-    /// When the next attempt is due, and until when a removal is waited for.
-    pub(super) const fn times(&self) -> (Option<Instant>, Option<Instant>) {
-        (self.due, self.removal_by)
+    /// Until when a removal is waited for, if it was asked for.
+    pub(super) fn removal_from(&self, server_id: i64) -> Option<Instant> {
+        let mut removals = self.removals.iter();
+        let known = removals.find(|(id, _)| *id == server_id);
+        known.map(|(_, by)| *by)
+    }
+
+    /// A removal is waited for until then.
+    pub(super) fn remove_by(&mut self, server_id: i64, by: Instant) {
+        self.removal_over(server_id);
+        self.removals.push((server_id, by));
+    }
+
+    /// A removal is waited for no more.
+    pub(super) fn removal_over(&mut self, server_id: i64) {
+        self.removals.retain(|(id, _)| *id != server_id);
+    }
+
+    /// No removal is waited for.
+    pub(super) fn removals_over(&mut self) {
+        self.removals.clear();
+    }
+
+    /// When its timer is due: for the next attempt, or because what the removal that is owed may take is over. A
+    /// former owner that may still write is waited for whatever it may take.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.removals.is_empty() || self.doing == Doing::Grace {
+            return self.due;
+        }
+        let by = match self.ledger.owed() {
+            Owed::Remove(history) => self.removal_from(history.node.server_id),
+            Owed::Assign { .. } | Owed::Nothing | Owed::Read | Owed::Write => None,
+        };
+        crate::time::earliest(self.due, by)
     }
 
     fn waits(&self) -> Waits {

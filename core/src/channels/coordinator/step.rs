@@ -45,7 +45,7 @@ impl Coordinator {
                 Owed::Read | Owed::Write => return self.queue_at_catalog(at, lent),
                 Owed::Remove(history) => self.remove(at, &history, lent),
                 Owed::Assign { to, .. } => {
-                    self.channels.at_mut(at).removal_by = None;
+                    self.channels.at_mut(at).removals_over();
                     match self.nodes.find(&to) {
                         Known::Up(node) => self.queue_call(at, node, lent),
                         // It is waited for, or the channel is to be given another.
@@ -164,21 +164,15 @@ impl Coordinator {
         let Some(slot) = self.channels.get(at) else {
             return;
         };
-        let (due, removal_by) = slot.times();
-        let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= lent.now);
-        if is_over(due) || is_over(removal_by) {
+        if slot.due().is_some_and(|due| due <= lent.now) {
             self.interrupt(at, lent);
             self.step(at, lent);
         }
     }
 
-    /// Sets the timer of a channel to the earlier of what it waits for.
+    /// Sets the timer of a channel.
     fn arm(&mut self, at: u32) {
-        let slot = self.channels.at(at);
-        let (due, removal_by) = slot.times();
-        // Who is waited for is not who was given up: the time of that one may be up.
-        let removal_by = removal_by.filter(|_| slot.doing != Doing::Grace);
-        match crate::time::earliest(due, removal_by) {
+        match self.channels.at(at).due() {
             Some(due) => self.timers.set(DUE_CHANNELS + at, due),
             None => self.timers.cancel(DUE_CHANNELS + at),
         }
@@ -192,6 +186,7 @@ impl Coordinator {
                 self.counters.removals_skipped += 1;
                 let slot = self.channels.at_mut(at);
                 slot.ledger.removed(&history.node, history.term);
+                slot.removal_over(history.node.server_id);
             }
             Removal::Wait(until) => {
                 let slot = self.channels.at_mut(at);
@@ -230,16 +225,17 @@ impl Coordinator {
     /// Until when the removal from a node that lives is waited for. Where nothing fences, for ever.
     fn removal_by(&mut self, at: u32, node: u32, now: Instant) -> Option<Instant> {
         let former = &self.nodes.at(node).incarnation;
+        let server_id = former.server_id;
         if self.grace(at, former).is_some() {
             return None;
         }
         let (drain_by, wait) = (self.nodes.at(node).drain_by, self.config.remove_timeout);
         let slot = self.channels.at_mut(at);
-        let by = slot.removal_by.unwrap_or(now + wait);
+        let by = slot.removal_from(server_id).unwrap_or(now + wait);
         // The deadline is for what the node had: what it was given later is asked back as ever.
         let drain_by = drain_by.filter(|drain_by| by < *drain_by + wait);
         let by = drain_by.map_or(by, |drain_by| drain_by.min(by));
-        slot.removal_by = Some(by);
+        slot.remove_by(server_id, by);
         Some(by)
     }
 
@@ -427,7 +423,10 @@ impl Coordinator {
         let slot = self.channels.at_mut(at);
         slot.failures = 0;
         match call.what {
-            What::Remove => slot.ledger.removed(&node, call.term),
+            What::Remove => {
+                slot.ledger.removed(&node, call.term);
+                slot.removal_over(node.server_id);
+            }
             What::Assign => slot.ledger.opened(call.term),
         }
     }
@@ -436,7 +435,7 @@ impl Coordinator {
     fn never(&mut self, at: u32, term: i64, text: &str, lent: &mut Lent<'_>) {
         let slot = self.channels.at_mut(at);
         slot.doubted_since = None;
-        slot.removal_by = None;
+        slot.removals_over();
         slot.ledger.never(term);
         self.back_off(at, text, lent);
     }

@@ -120,6 +120,39 @@ fn between_two_makes_a_removal_is_never_given_up() {
     }
 }
 
+/// Two former owners: one that may be given up and is not asked any more, and one that is asked without end.
+#[test]
+fn what_one_removal_may_take_says_nothing_of_another() {
+    let mut world = World::with(MemoryStore::new(), |settings| {
+        config(settings);
+        settings.expected_nodes = 3;
+    });
+    world.up(1, &address(1));
+    world.up(2, &address(2));
+    world.process(FOREIGN, &address(FOREIGN));
+    world.lead(7);
+    for channel in 0..3 {
+        world.create(&name(channel));
+    }
+    world.run(Duration::from_secs(2));
+    world.assert_all_assigned();
+    world.worker(FOREIGN).mode = Mode::Says(crate::channels::dialect::ErrorCode::Inner, "no");
+    let placed = world.placement();
+    let (channel, _) = placed.iter().find(|(_, (_, on))| *on == FOREIGN).unwrap();
+    for to in [1, 2] {
+        let to = address(to);
+        let command = CoordinatorCommand::Move { channel, to: &to };
+        world.command(command).unwrap();
+        world.run(ms(100));
+    }
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.machine.assigned(), (2, 3));
+    world.worker(FOREIGN).mode = Mode::Well;
+    world.run(Duration::from_secs(10));
+    world.assert_all_assigned();
+    assert_eq!(world.at(channel).0, Some(2));
+}
+
 #[test]
 fn one_of_ours_that_is_gone_may_write_beside_one_of_another_make() {
     let mut world = serving();
