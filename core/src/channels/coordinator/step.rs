@@ -421,7 +421,10 @@ impl Coordinator {
     fn done(&mut self, at: u32, call: Call) {
         let node = self.nodes.at(call.node).incarnation.clone();
         let slot = self.channels.at_mut(at);
-        slot.failures = 0;
+        // That a node lets go of a term which it could not open says nothing of whether it can open the next.
+        if slot.ledger.meta().node.as_ref() != Some(&node) || call.what == What::Assign {
+            slot.failures = 0;
+        }
         match call.what {
             What::Remove => {
                 slot.ledger.removed(&node, call.term);

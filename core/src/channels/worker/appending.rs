@@ -159,6 +159,8 @@ impl Worker {
         }
         self.go_on_recovering(of.slot, lent);
         self.pump(of.slot, lent);
+        // Who sent it may be gone, and then nobody but this was waited for.
+        self.check_closed(of.slot, lent);
     }
 
     /// A record is durable: who asked for it is told, and who waits for records.

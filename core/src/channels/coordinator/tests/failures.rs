@@ -49,6 +49,25 @@ fn better_10_a_node_that_fails_is_asked_less_and_less_often_at_one_term_and_for_
     assert_eq!((world.view("c").reason, world.view("c").failures), ("", 0));
 }
 
+/// A term that could not be opened is given up, and its removal is no success that begins the waits anew.
+#[test]
+fn better_10_a_node_that_can_open_no_term_is_given_one_less_and_less_often() {
+    for mode in [Mode::NeverOpens, Mode::CannotOpen] {
+        let mut world = World::serving(1, 0);
+        world.worker(1).mode = mode.clone();
+        let began = world.now;
+        world.create("c");
+        world.run(Duration::from_secs(60));
+        let made = attempts(&world, began).len();
+        assert!((5..=40).contains(&made), "{made} calls, {mode:?}");
+        assert!(world.view("c").term <= 20, "{mode:?}");
+        world.worker(1).mode = Mode::Well;
+        // The term of the last attempt is spent, perhaps, and then there is one wait more.
+        world.run(Duration::from_secs(12));
+        world.assert_all_assigned();
+    }
+}
+
 #[test]
 fn better_10_a_permanent_error_stops_at_once_and_is_shown() {
     for mode in [

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use super::super::answers::What;
 use super::super::*;
 use crate::channels::dialect::ErrorCode;
+use crate::codes;
 use crate::status::Code;
 
 /// How a node behaves.
@@ -23,6 +24,8 @@ pub(super) enum Mode {
     Milvus,
     /// It never opens anything, and calls each term out of date.
     NeverOpens,
+    /// It fails to open each term, and tries none twice.
+    CannotOpen,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +78,16 @@ impl Worker {
                     (Duration::ZERO, Err((Code::Unknown, details)))
                 });
             }
-            Mode::Well | Mode::Milvus | Mode::NeverOpens => {}
+            Mode::CannotOpen if called.what == What::Assign => {
+                let spent = (called.term, false, now);
+                let before = self.channels.insert(called.channel.clone(), spent);
+                return if before.is_some_and(|(term, ..)| term == called.term) {
+                    says(ErrorCode::UnmatchedChannelTerm, codes::STALE)
+                } else {
+                    says(ErrorCode::Inner, codes::UNREADABLE)
+                };
+            }
+            Mode::Well | Mode::Milvus | Mode::NeverOpens | Mode::CannotOpen => {}
         }
         if server_id != self.server_id {
             return says(ErrorCode::ChannelNotExist, "TF-L06: another node was meant");

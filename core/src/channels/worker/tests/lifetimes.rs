@@ -302,6 +302,27 @@ fn places_are_used_again_when_all_are_taken_and_then_it_is_busy() {
 }
 
 #[test]
+fn a_close_waits_for_what_is_being_written_and_for_nobody_who_left() {
+    for leaves_first in [true, false] {
+        let mut world = World::new(&MemoryStore::new(), 1);
+        world.open(2);
+        let producer = world.producer(2);
+        world.send(producer, 1, b"on its way");
+        if leaves_first {
+            world.lose(producer);
+        }
+        let removal = world.remove(2);
+        if !leaves_first {
+            world.lose(producer);
+        }
+        assert_eq!(world.end_of(removal), None);
+        world.run();
+        assert_eq!(world.end_of(removal), Some(None), "{leaves_first}");
+        assert_eq!(world.worker.counters().forced, 0);
+    }
+}
+
+#[test]
 fn a_close_ends_by_force_when_its_time_is_up() {
     let mut world = World::new(&MemoryStore::new(), 1);
     world.open(2);
