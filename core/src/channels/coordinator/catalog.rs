@@ -1,6 +1,9 @@
 //! The metas of the channels, written and read: so many at a time, one at a time for each channel.
 
+use alloc::boxed::Box;
+
 use super::channels::Doing;
+use super::lead::{FENCE_KEY, fence_token};
 use super::ledger::Owed;
 use super::meta::Meta;
 use super::{Coordinator, CoordinatorEvent, DUE_CATALOG, FULL_WAIT, Kind, Lent};
@@ -43,6 +46,7 @@ impl Coordinator {
         let to_write = slot.ledger.to_write();
         let to_write = to_write.filter(|_| slot.ledger.owed() == Owed::Write);
         let op = match to_write {
+            _ if slot.found.is_some() => Op::Load { key: FENCE_KEY },
             Some((meta, revision)) => {
                 meta.write(&slot.name, &mut self.value);
                 Op::Cas {
@@ -76,20 +80,36 @@ impl Coordinator {
                 self.counters.writes += 1;
                 self.meta_changed(at, lent);
             }
-            Done::Value { revision, value } => {
-                let found = match Meta::parse(&slot.name, value) {
-                    _ if revision == 0 => None,
-                    Ok(meta) => Some((meta, revision)),
-                    Err(_) => return self.meta_damaged(at, lent),
-                };
+            Done::Value { value, .. } if slot.found.is_some() => {
+                if fence_token(value) != Some(self.token) {
+                    return self.lose_leadership(codes::CATALOG_FENCED, lent);
+                }
+                let found = slot.found.take().map(|found| *found);
                 slot.ledger.read(found);
                 self.meta_changed(at, lent);
             }
+            Done::Value { revision: 0, .. } => {
+                slot.ledger.read(None);
+                self.meta_changed(at, lent);
+            }
+            Done::Value { revision, value } => match Meta::parse(&slot.name, value) {
+                Ok(meta) if slot.ledger.knows(&meta, revision) => {
+                    slot.ledger.read(Some((meta, revision)));
+                    self.meta_changed(at, lent);
+                }
+                // Perhaps an earlier write of this leader that came through after all, perhaps a later leader's.
+                Ok(meta) => {
+                    slot.found = Some(Box::new((meta, revision)));
+                    return self.queue_at_catalog(at, lent);
+                }
+                Err(_) => return self.meta_damaged(at, lent),
+            },
             Done::Fenced { .. } => return self.lose_leadership(codes::CATALOG_FENCED, lent),
             // The revision was another: somebody wrote, or an earlier write came through after all.
             Done::Conflict { .. } => slot.ledger.doubt(),
             Done::Unknown | Done::Records(_) | Done::Values(_) | Done::Tail { .. } => {
                 slot.ledger.doubt();
+                slot.found = None;
                 self.back_off(at, "the store did not answer", lent);
             }
         }

@@ -1,5 +1,6 @@
 //! The channels of a coordinator, and what is being done for each.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -8,6 +9,7 @@ use alloc::vec::Vec;
 use super::answers::What;
 use super::interface::{ChannelView, Waits};
 use super::ledger::{Ledger, Owed};
+use super::meta::Meta;
 use crate::id::StreamId;
 use crate::time::Instant;
 
@@ -51,6 +53,9 @@ pub(super) struct Slot {
     pub(super) doing: Doing,
     /// Names the operation or call under way: what is heard of an earlier one is not meant.
     pub(super) attempt: u32,
+    /// What the catalog was found to have, of which it is not known who wrote it: before it is believed, the
+    /// catalog's fence is looked at.
+    pub(super) found: Option<Box<(Meta, u64)>>,
     /// In a row.
     pub(super) failures: u32,
     /// The term of the last attempt whose outcome is not known.
@@ -84,6 +89,7 @@ impl Slot {
             ledger,
             doing: Doing::Nothing,
             attempt: 0,
+            found: None,
             failures: 0,
             doubted_since: None,
             removals: Vec::new(),

@@ -1,6 +1,7 @@
 //! How a leadership begins and ends: the catalog is fenced, then read, then served; and whoever is overtaken acts on
 //! nothing more. Reading is not fenced, so the fence is looked at once more behind it: a leader that was overtaken
 //! meanwhile would take a later one's decisions for its own, and tell of them under a version that is below theirs.
+//! The same is done when one channel is read again and what is found is not this leader's for certain.
 
 use alloc::vec::Vec;
 
@@ -32,7 +33,7 @@ pub(super) struct Leading {
 }
 
 /// The token that a value of the fence tells of.
-fn fence_token(value: &[u8]) -> Option<u64> {
+pub(super) fn fence_token(value: &[u8]) -> Option<u64> {
     let (version, token) = value.split_first()?;
     let token = token
         .try_into()

@@ -245,6 +245,13 @@ impl Ledger {
         self.in_doubt = true;
     }
 
+    /// Whether what the catalog was found to have is what this ledger knew, or what it last proposed. Of anything
+    /// else it is not known who wrote it.
+    #[must_use]
+    pub fn knows(&self, meta: &Meta, revision: u64) -> bool {
+        revision == self.revision || self.proposed.as_ref() == Some(meta)
+    }
+
     /// The catalog was read again; `None` if it has no such channel. Where the channel was to go is not forgotten
     /// with a write that was not done.
     pub fn read(&mut self, found: Option<(Meta, u64)>) {

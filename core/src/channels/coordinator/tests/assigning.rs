@@ -12,21 +12,28 @@ use crate::storage::{Done, Op, Storage};
 
 /// What the catalog holds of a channel.
 pub(super) fn kept(world: &World, channel: &str) -> Meta {
-    let mut session = world.store.session("reader:1", 1);
-    let key = [
-        b"by-dev/meta/streamingcoord-meta/pchannel-meta/",
-        channel.as_bytes(),
-    ]
-    .concat();
-    session.submit(Op::Load { key: &key }, Tag::NEW).unwrap();
+    let (_, value) = stored(&world.store, &key_of(channel));
+    Meta::parse(channel, &value).unwrap()
+}
+
+/// By what the catalog has a channel.
+pub(super) fn key_of(channel: &str) -> Vec<u8> {
+    let prefix = b"by-dev/meta/streamingcoord-meta/pchannel-meta/";
+    [prefix, channel.as_bytes()].concat()
+}
+
+/// What the catalog has, and its revision.
+pub(super) fn stored(store: &MemoryStore, key: &[u8]) -> (u64, Vec<u8>) {
+    let mut session = store.session("reader:1", 1);
+    session.submit(Op::Load { key }, Tag::NEW).unwrap();
     let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
     let core::task::Poll::Ready((_, outcome)) = session.poll(&mut cx) else {
         panic!("no outcome");
     };
-    let Done::Value { value, .. } = outcome.as_done() else {
+    let Done::Value { revision, value } = outcome.as_done() else {
         panic!("{outcome:?}");
     };
-    Meta::parse(channel, value).unwrap()
+    (revision, value.to_vec())
 }
 
 fn calls(world: &World, what: What) -> Vec<(String, i64)> {
