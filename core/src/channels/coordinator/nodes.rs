@@ -131,14 +131,15 @@ impl Nodes {
         nodes_max: u32,
         dead: &mut Option<u32>,
     ) -> Result<Arrival, Full> {
-        match self.find(node) {
+        let is_back = match self.find(node) {
             Known::Dead => return Ok(Arrival::Dead),
             Known::Up(at) => {
                 self.at_mut(at).weight = weight;
                 return Ok(Arrival::Known);
             }
-            Known::Gone(_) | Known::No => {}
-        }
+            Known::Gone(_) => true,
+            Known::No => false,
+        };
         let at = match self.by_server.get(&node.server_id).copied() {
             Some(at) => at,
             None => self.place(node, nodes_max)?,
@@ -147,13 +148,15 @@ impl Nodes {
         if let Some(other) = *dead {
             self.at_mut(other).life = Life::Dead;
         }
+        let earlier = self.at(at);
+        // That it was not heard of for a while undoes no drain.
         *self.at_mut(at) = Node {
             incarnation: node.clone(),
             life: Life::Up,
             weight,
-            drain_by: None,
-            stops: false,
-            told_drained: false,
+            drain_by: earlier.drain_by.filter(|_| is_back),
+            stops: earlier.stops && is_back,
+            told_drained: earlier.told_drained && is_back,
             calls: 0,
             queue: VecDeque::new(),
         };

@@ -3,6 +3,7 @@
 //! The log compares term and owner of a trim as it does of an append, so whoever has lost the channel forgets
 //! nothing. A trim whose outcome is not known is made again at the next look: to forget twice is to forget once.
 
+use super::channel::Flow;
 use super::lifetime::Phase;
 use super::tags::{Of, Term};
 use super::{Lent, Worker, WorkerEvent, WorkerPlant, WorkerRefused, record};
@@ -147,7 +148,10 @@ impl Worker {
             }
             Done::Fenced { .. } => {
                 self.fence(of.slot, lent);
-                self.go_on_recovering(of.slot, lent);
+                // If the log is being looked at, it is asked once.
+                if matches!(self.channels[of.slot as usize].flow, Flow::Draining { .. }) {
+                    self.go_on_recovering(of.slot, lent);
+                }
             }
             // What was not forgotten is found at the next look, or asked for again.
             Done::Unknown

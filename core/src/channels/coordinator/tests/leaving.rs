@@ -229,6 +229,24 @@ fn a_node_that_was_taken_for_gone_and_comes_back_takes_channels_again() {
 }
 
 #[test]
+fn better_11_a_drain_outlasts_a_silence_of_the_node() {
+    let mut world = World::serving(3, 6);
+    drain(&mut world, 2, None);
+    world.run(Duration::from_secs(1));
+    world.gone(2);
+    world.run(Duration::from_secs(1));
+    world.up(2, &address(2));
+    for channel in 6..12 {
+        world.create(&name(channel));
+    }
+    world.run(Duration::from_secs(1));
+    world.assert_all_assigned();
+    assert_eq!(world.count_on(2), 0);
+    let drained = world.told.iter().filter(|told| **told == Told::Drained(2));
+    assert_eq!(drained.count(), 1);
+}
+
+#[test]
 fn nodes_are_bounded() {
     let mut world = World::with(MemoryStore::new(), |config| config.nodes_max = 2);
     world.up(1, &address(1));

@@ -202,6 +202,42 @@ fn a_zombie_forgets_nothing() {
     assert_eq!(all_of(&mut successor, 3).len(), 9);
 }
 
+/// The trim is asked for before the trouble and refused behind it, while the log is read page by page.
+#[test]
+fn a_trim_that_is_refused_while_the_log_is_looked_at_disturbs_nothing() {
+    let store = MemoryStore::new();
+    let mut config = keeping(1, by_bytes(1));
+    config.read_bytes_max = 1;
+    let mut world = opened(&store, config, 2);
+    let producer = world.producer(2);
+    for id in 0..9 {
+        world.send(producer, id, b"x");
+    }
+    world.run();
+    world.pass(Duration::from_secs(1));
+    for id in 9..12 {
+        world.send(producer, id, b"x");
+    }
+    world.said(producer);
+    // The store takes the trim last.
+    world.io.ops.rotate_left(1);
+    for _ in 9..12 {
+        world.do_one(Do::Keep);
+    }
+    world.io.ops.rotate_left(1);
+    world.do_one(Do::It);
+    assert_eq!(world.io.ops.len(), 2, "the trim, and a page that is read");
+    let _successor = opened(&store, self::config(2), 3);
+    world.do_one(Do::It);
+    assert_eq!(world.worker.counters().fenced, 1);
+    world.run();
+    let said = world.said(producer);
+    let written = said
+        .iter()
+        .filter(|said| matches!(said, super::world::Said::At(..)));
+    assert_eq!(written.count(), 3, "{said:?}");
+}
+
 #[test]
 fn a_trim_whose_outcome_is_not_known_is_made_again() {
     for kept in [Do::Lose, Do::Keep] {
