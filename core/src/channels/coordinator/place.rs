@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::channels::Slot;
-use super::meta::{Incarnation, State};
+use super::meta::State;
 use super::nodes::Known;
 use super::{
     Coordinator, CoordinatorEvent, CoordinatorPlant, CoordinatorRefused, DUE_PLACE, Lent,
@@ -124,8 +124,9 @@ impl Coordinator {
         let by = self.nodes_by();
         let are_known = || {
             let mut named = self.channels.in_order();
-            let is_known = |node: &Incarnation| self.nodes.find(node) != Known::No;
-            named.all(|(_, slot)| slot.ledger.holders().all(is_known))
+            let nodes = |slot: &Slot| slot.ledger.meta().node.clone();
+            named
+                .all(|(_, slot)| nodes(slot).is_none_or(|node| self.nodes.find(&node) != Known::No))
         };
         let enough = self.nodes.up().count() >= self.config.expected_nodes as usize;
         if lent.now < by && !(enough && are_known()) {

@@ -164,35 +164,6 @@ fn who_is_given_up_before_another_is_waited_for_keeps_no_timer_due() {
     assert_eq!(next.view(&channel).state, State::Assigned);
 }
 
-/// The catalog names the node as a former owner only.
-#[test]
-fn a_new_leader_waits_for_former_owners_too_before_it_takes_them_for_gone() {
-    let mut world = World::serving(3, 1);
-    let (channel, first) = (name(0), world.at(&name(0)).0.unwrap());
-    world.worker(first).mode = Mode::BlackHole;
-    let others: Vec<i64> = (1..=3).filter(|node| *node != first).collect();
-    let to = address(others[0]);
-    let command = CoordinatorCommand::Move {
-        channel: &channel,
-        to: &to,
-    };
-    world.command(command).unwrap();
-    world.run(ms(20));
-    assert_eq!(kept(&world, &channel).histories.len(), 1);
-    world.worker(first).mode = Mode::Well;
-    let mut next = world.successor();
-    next.lead(8);
-    for node in others {
-        next.up(node, &address(node));
-    }
-    next.run(ms(50));
-    next.up(first, &address(first));
-    next.run(Duration::from_secs(1));
-    next.assert_all_assigned();
-    let removed = |called: &Called| called.what == What::Remove && called.address == address(first);
-    assert!(next.called.iter().any(removed), "{:?}", next.called);
-}
-
 /// The node has opened the channel, and the leader was lost before it wrote that.
 #[test]
 fn what_was_opened_and_not_written_is_found_to_be_open() {
