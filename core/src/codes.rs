@@ -3,7 +3,7 @@
 //! | code | gRPC code | meaning | what a caller may do |
 //! |---|---|---|---|
 //! | `TF-C01` | RESOURCE_EXHAUSTED | a limit of this node is reached | retry with back-off |
-//! | `TF-C02` | FAILED_PRECONDITION | the caller belongs to another cluster | correct the cluster name |
+//! | `TF-C02` | FAILED_PRECONDITION; INVALID_ARGUMENT of the channels | the caller belongs to another cluster | correct the cluster name |
 //! | `TF-C03` | FAILED_PRECONDITION | the caller places ids by other settings | give all nodes one placement setting |
 //! | `TF-C04` | INVALID_ARGUMENT | the message cannot be decoded | correct the message |
 //! | `TF-C05` | RESOURCE_EXHAUSTED | the message is larger than the limit | send less, or raise the limit |

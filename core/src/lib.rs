@@ -5,8 +5,8 @@
 //! [stream], the outcome of a [storage] operation, a command from above, a due time.
 //! It writes its effects into what the caller lends and tells events to whom the caller names. It
 //! reads no clock, draws no random number, starts no task, writes no log line, and once it is
-//! constructed and warm it allocates nothing: a test counts, and a binary without std proves it with
-//! its allocator shut.
+//! constructed and warm what it does for each message allocates nothing: tests count, and a binary without
+//! std proves it with its allocator shut. What is rare may allocate: a channel that is opened, a plan, a push.
 //!
 //! | to | use |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! A channel at work asks for no memory: messages of two producers, with and without numbers, more at once
 //! than may be in flight, appended, answered, read and delivered to two consumers; with everything kept, and with
-//! what is too much forgotten.
+//! what is too much forgotten. Nor does anybody who names channels that are not there.
 
 #![allow(unsafe_code, clippy::unwrap_used, reason = "a test")]
 
@@ -21,7 +21,9 @@ use trefoil_core::storage::{Done, Op, OwnerId, Records, record_head};
 use trefoil_core::stream::{Class, StreamIn};
 use trefoil_core::time::{Duration, Instant};
 use trefoil_proto::Encode;
-use trefoil_proto::streaming::{PChannelInfo, StreamingNodeManagerAssignRequest};
+use trefoil_proto::streaming::{
+    PChannelInfo, StreamingNodeManagerAssignRequest, StreamingNodeManagerRemoveRequest,
+};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
@@ -286,6 +288,43 @@ fn a_channel_at_work_asks_for_no_memory() {
     for retention in [Retention::KEEP_ALL, forgetting] {
         at_work(retention);
     }
+    better_14_names_that_are_unknown_ask_for_no_memory();
+}
+
+/// One test in all: the counter is the process's.
+fn better_14_names_that_are_unknown_ask_for_no_memory() {
+    const NAMES: usize = 2_000;
+    let (mut worker, mut world, _) = opened(Retention::KEEP_ALL);
+    world.tags.reserve(2 * NAMES);
+    let names: Vec<String> = (0..NAMES).map(|name| format!("unknown {name}")).collect();
+    let removals = names.iter().map(|name| {
+        let pchannel = Some(PChannelInfo { name, term: 2 });
+        encoded(&StreamingNodeManagerRemoveRequest { pchannel })
+    });
+    let removals: Vec<Vec<u8>> = removals.collect();
+    let (mut rooms, mut scratch) = (vec![[0; 512]; NAMES], [0; 512]);
+    let headers = names.iter().zip(&mut rooms).map(|(name, room)| {
+        let mut header = HeaderWriter::new(room);
+        let open = Open::new(name, 2);
+        open.write_producer(&mut header, &mut scratch).unwrap();
+        header.finish()
+    });
+    let headers: Vec<Header<'_>> = headers.collect();
+    let mut before = 0;
+    for (at, (removal, header)) in removals.iter().zip(headers).enumerate() {
+        // The newest removals are remembered, as hashes, 256 of them.
+        if at == NAMES / 2 {
+            before = ALLOCATIONS.load(Ordering::SeqCst);
+        }
+        let answered = world.frames;
+        let call = accept(&mut worker, &mut world, streaming::REMOVE, Header::EMPTY);
+        hear(&mut worker, &mut world, call, StreamIn::Frame(removal));
+        assert_eq!(world.frames - answered, 1);
+        accept(&mut worker, &mut world, streaming::PRODUCE, header);
+    }
+    let asked = ALLOCATIONS.load(Ordering::SeqCst) - before;
+    assert_eq!(asked, 0, "requests for memory for unknown names");
+    assert_eq!(worker.channels().count(), 1);
 }
 
 fn at_work(retention: Retention) {

@@ -49,16 +49,16 @@ struct Seen {
 }
 
 pub(crate) fn all() {
-    let (small, large, rounds) = if is_test() {
-        (30, 60, 1)
+    // A third of them is lost.
+    let (mut counts, rounds) = if is_test() {
+        (vec![30, 60], 1)
     } else {
-        (1_000, 10_000, 5)
+        (vec![1_000, 3_000, 10_000, 30_000], 3)
     };
-    let only = argument("--channels").map(|count| count.parse().expect("a number of channels"));
-    for count in [small, large] {
-        if only.is_some_and(|only: usize| only != count) {
-            continue;
-        }
+    if let Some(count) = argument("--channels") {
+        counts = vec![count.parse().expect("a number of channels")];
+    }
+    for count in counts {
         for durability in [Durability::Fdatasync, Durability::None] {
             for loss in [Loss::Told, Loss::Untold, Loss::Leader] {
                 let each = (0..rounds).map(|_| {

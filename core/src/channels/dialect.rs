@@ -148,4 +148,11 @@ mod tests {
         }
         assert_eq!(Dialect::V2024_08.code(9), ErrorCode::Unknown);
     }
+
+    #[test]
+    fn line_09_each_code_has_its_code_of_grpc() {
+        let of_grpc = ErrorCode::ALL.map(|code| code.grpc() as i32);
+        // ALREADY_EXISTS, FAILED_PRECONDITION, UNAVAILABLE, UNKNOWN, INVALID_ARGUMENT, UNKNOWN.
+        assert_eq!(of_grpc, [6, 9, 9, 9, 9, 9, 9, 14, 2, 3, 2]);
+    }
 }

@@ -27,6 +27,15 @@ fn a_batch_of_channels_is_clean_and_exercises_enough() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// The client and the workers that ship: what a producer with a name sends is written once.
+#[test]
+fn better_16_no_duplicates_over_ten_thousand_lost_streams() {
+    let batch = batch::run(20_000, 450, &Options::default(), 2, None);
+    assert_clean(&batch);
+    assert!(batch.coverage.count("streams lost") >= 10_000);
+    assert!(batch.coverage.count("duplicates kept out") >= 500);
+}
+
 #[test]
 fn batches_of_each_mode_are_clean() {
     for mode in [Mode::Storm, Mode::Calm, Mode::Leased] {

@@ -166,6 +166,8 @@ mod tests {
             ..ClientConfig::default()
         };
         assert_eq!(good.check(), Ok(()));
+        let better_15 = (good.records_max, good.record_bytes_max);
+        assert_eq!(better_15, (1_024, 64 << 20));
         assert_eq!(
             ClientConfig::default().check(),
             Err(ClientConfigError::Coordinators)

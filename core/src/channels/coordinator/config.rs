@@ -70,10 +70,13 @@ pub struct CoordinatorConfig {
     /// How long a node may say that a term is out of date, after an attempt whose outcome is not known, before
     /// that is believed: it may be opening it.
     pub doubt_max: Duration,
-    /// Channels that are on the move at once for the sake of balance. What has no node, or must leave it, is not
-    /// counted.
+    /// Channels that are on the move at once for the sake of balance: so many are away for an opening at a time. What
+    /// has no node, or must leave it, is not counted.
     pub moves_max: u32,
-    /// How long a channel stays where it is after a move before balance may move it again.
+    /// How long a channel stays where it is after a move before balance may move it again. That a channel's new owner
+    /// has much to read first is no reason to wait longer: an opening reads what
+    /// [`dedupe_records`](crate::channels::worker::WorkerConfig::dedupe_records) says and no more, and a node tells
+    /// nothing of a lag on this wire.
     pub move_interval: Duration,
     /// How much a move must gain, in percent of what is moved: see
     /// [`Pace::worth_percent`](crate::channels::balance::Pace::worth_percent).
@@ -92,9 +95,11 @@ pub struct CoordinatorConfig {
     /// Calls to one node at once; others to it wait their turn. A node that does not answer takes no more than this
     /// of what the streams of all are bounded by.
     pub calls_per_node_max: u32,
-    /// Writes and reads of the catalog at once.
+    /// Writes and reads of the catalog at once. Few, and a fail-over of many channels waits for the store's round
+    /// trips; many, and the store's own queue must have room for them.
     pub writes_max: u32,
-    /// Bytes of one page of the catalog when a leadership begins.
+    /// Bytes of one page of the catalog when a leadership begins: so much is held in memory, and each page is a round
+    /// trip.
     pub page_bytes: u32,
     /// Seeds the jitter.
     pub seed: u64,

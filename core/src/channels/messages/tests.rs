@@ -180,7 +180,7 @@ fn an_id_that_is_no_text_is_not_sent_as_text() {
 
 /// Decision 3, and line 20 of what is better.
 #[test]
-fn line_20_of_better_the_other_dialect_is_seen_in_the_first_frame() {
+fn better_20_the_other_dialect_is_seen_in_the_first_frame() {
     let refused = Failure::new(ErrorCode::InvalidArgument, codes::OTHER_DIALECT);
     for (ours, theirs) in [
         (Dialect::Seed, Dialect::V2024_08),

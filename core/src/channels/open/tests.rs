@@ -153,7 +153,7 @@ fn names_have_1_to_256_bytes_and_terms_are_above_zero() {
 }
 
 #[test]
-fn line_14_of_better_more_than_8_kib_is_refused_here() {
+fn better_14_more_than_8_kib_is_refused_here() {
     let info = PChannelInfo {
         name: CHANNEL,
         term: 2,

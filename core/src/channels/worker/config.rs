@@ -164,6 +164,8 @@ mod tests {
     fn the_default_worker_config_holds_and_each_rule_can_fail() {
         let config = WorkerConfig::new(1, OwnerId(1));
         assert_eq!(config.check(), Ok(()));
+        let better_15 = (config.in_flight_max, config.in_flight_bytes_max);
+        assert_eq!(better_15, (1_024, 64 << 20));
         let broken = |change: fn(&mut WorkerConfig)| {
             let mut config = WorkerConfig::new(1, OwnerId(1));
             change(&mut config);

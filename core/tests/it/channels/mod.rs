@@ -219,7 +219,7 @@ impl World {
 }
 
 #[test]
-fn line_16_of_better_no_duplicates_over_ten_thousand_lost_streams() {
+fn better_16_no_duplicates_over_ten_thousand_lost_streams() {
     let mut world = World::new(1, 4);
     world.open(true);
     let given = world.produce(|server| server.lost_streams >= 10_000);

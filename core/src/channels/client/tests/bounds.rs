@@ -31,7 +31,7 @@ fn result(request_id: i64) -> ProduceResponse<'static> {
 }
 
 #[test]
-fn line_15_of_better_records_under_way_are_bounded_by_their_count() {
+fn better_15_records_under_way_are_bounded_by_their_count() {
     let (mut world, _, stream) = World::producing(small());
     for _ in 0..4 {
         world.produce(1, b"a").unwrap();
@@ -50,7 +50,7 @@ fn line_15_of_better_records_under_way_are_bounded_by_their_count() {
 }
 
 #[test]
-fn line_15_of_better_records_under_way_are_bounded_by_their_bytes_and_one_is_always_taken() {
+fn better_15_records_under_way_are_bounded_by_their_bytes_and_one_is_always_taken() {
     let (mut world, _, stream) = World::producing(small());
     world.produce(1, &[0; 4_000]).unwrap();
     assert_eq!(world.produce(1, b"a"), Err(ClientRefused::Busy));
@@ -62,7 +62,7 @@ fn line_15_of_better_records_under_way_are_bounded_by_their_bytes_and_one_is_alw
 }
 
 #[test]
-fn line_15_of_better_a_record_that_is_too_large_is_an_error_at_once() {
+fn better_15_a_record_that_is_too_large_is_an_error_at_once() {
     let (mut world, _, stream) = World::producing(small());
     assert_eq!(world.produce(1, &[0; 5_000]), Err(ClientRefused::TooLarge));
     assert_eq!(world.requests(&stream), []);
@@ -74,7 +74,7 @@ fn line_15_of_better_a_record_that_is_too_large_is_an_error_at_once() {
 
 /// The node takes less than this client sends.
 #[test]
-fn line_15_of_better_a_record_that_the_node_will_not_take_is_no_wedge() {
+fn better_15_a_record_that_the_node_will_not_take_is_no_wedge() {
     for message in [
         codes::TOO_LARGE,
         "grpc: received message larger than max (9 vs. 4)",
@@ -188,7 +188,7 @@ fn properties_that_are_ours_or_no_text_are_refused() {
 
 /// Nodes call it a failure inside, and it would be sent again for ever.
 #[test]
-fn line_10_of_better_a_record_that_no_node_takes_is_refused_here() {
+fn better_10_a_record_that_no_node_takes_is_refused_here() {
     let (mut world, _, stream) = World::producing(config());
     let typed: &[(&str, &[u8])] = &[("_t", b"2"), ("_v", b"1")];
     for (payload, properties, taken) in [

@@ -292,7 +292,7 @@ fn line_08_answers_of_no_known_kind_are_passed_over() {
 }
 
 #[test]
-fn line_15_of_better_credit_is_kept_back_of_what_is_not_acknowledged() {
+fn better_15_credit_is_kept_back_of_what_is_not_acknowledged() {
     let config = ClientConfig {
         unacknowledged_bytes_max: 100,
         ..config()

@@ -235,7 +235,7 @@ proptest! {
     /// Nothing panics; due times are exact, which the world asserts; nothing is open beyond the limits; and
     /// every record that was taken is answered once, at the latest by a stop.
     #[test]
-    fn line_14_of_better_any_order_of_anything_is_survived(
+    fn better_14_any_order_of_anything_is_survived(
         steps in prop::collection::vec(step(), 0..120),
         august: bool,
     ) {

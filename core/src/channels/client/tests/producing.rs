@@ -141,7 +141,7 @@ fn after_a_loss_what_was_not_answered_is_sent_again_in_order() {
 }
 
 #[test]
-fn line_16_of_better_with_dedupe_a_record_has_the_same_origin_however_often_it_is_sent() {
+fn better_16_with_dedupe_a_record_has_the_same_origin_however_often_it_is_sent() {
     let (mut world, _) = World::watching(config());
     world
         .command(ClientCommand::OpenProducer {

@@ -223,7 +223,7 @@ fn line_06_what_is_refused_of_one_record_is_sent_again_after_a_wait_or_given_up(
 
 /// Milvus of 2024 keeps such a stream open, and its client spins.
 #[test]
-fn line_10_of_better_a_record_that_is_always_refused_is_no_hot_loop() {
+fn better_10_a_record_that_is_always_refused_is_no_hot_loop() {
     let (mut world, _, stream) = World::producing(config());
     world.produce(1, b"a").unwrap();
     let failure = Failure::new(ErrorCode::OnShutdown, "stops");

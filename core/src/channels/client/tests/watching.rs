@@ -48,7 +48,7 @@ fn any_coordinator_may_lead_and_one_that_does_not_is_left_for_the_next() {
 }
 
 #[test]
-fn line_10_of_better_coordinators_are_called_with_growing_waits_and_for_ever() {
+fn better_10_coordinators_are_called_with_growing_waits_and_for_ever() {
     let (mut world, mut watch) = world();
     let started = world.now;
     let mut waits = Vec::new();
@@ -109,7 +109,7 @@ fn line_10_versions_only_grow_and_begin_below_zero() {
 }
 
 #[test]
-fn line_17_of_better_a_later_leadership_counts_whoever_holds_it() {
+fn better_17_a_later_leadership_counts_whoever_holds_it() {
     let (mut world, watch) = world();
     world.push(&watch, (900, 50), &[(CHANNEL, 2, 7, "n7:1")]);
     world.event(&watch, NOT_LEADING);

@@ -140,7 +140,7 @@ fn only_what_survives_a_crash_is_delivered() {
 }
 
 #[test]
-fn line_15_a_slow_consumer_is_read_for_when_it_has_room() {
+fn better_15_a_slow_consumer_is_read_for_when_it_has_room() {
     let config = WorkerConfig {
         read_bytes_max: 100,
         ..config(1)

@@ -54,7 +54,7 @@ proptest! {
     })]
 
     #[test]
-    fn line_14_of_better_any_bytes_are_borne(frames in proptest::collection::vec(bytes(), 1..12), open: bool, value in "[ -~]{0,60}") {
+    fn better_14_any_bytes_are_borne(frames in proptest::collection::vec(bytes(), 1..12), open: bool, value in "[ -~]{0,60}") {
         let mut world = World::new(&MemoryStore::new(), 1);
         if open {
             world.open(2);

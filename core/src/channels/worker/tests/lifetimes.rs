@@ -71,7 +71,7 @@ fn line_14_a_waiter_that_is_overtaken_is_told_at_once() {
 }
 
 #[test]
-fn line_14_to_remove_what_is_unknown_is_well_and_remembers_nothing() {
+fn line_14_to_remove_what_is_unknown_is_well_and_keeps_no_name() {
     let mut world = World::new(&MemoryStore::new(), 1);
     let call = world.remove(9);
     assert_eq!(world.end_of(call), Some(None));

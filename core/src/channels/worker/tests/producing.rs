@@ -216,7 +216,7 @@ fn what_cannot_be_decoded_ends_the_stream() {
 }
 
 #[test]
-fn line_15_a_message_that_is_too_large_is_refused_and_the_stream_goes_on() {
+fn better_15_a_message_that_is_too_large_is_refused_and_the_stream_goes_on() {
     let config = WorkerConfig {
         message_bytes_max: 100,
         ..config(1)
@@ -236,7 +236,7 @@ fn line_15_a_message_that_is_too_large_is_refused_and_the_stream_goes_on() {
 }
 
 #[test]
-fn line_15_more_than_may_be_in_flight_waits_with_its_credit() {
+fn better_15_more_than_may_be_in_flight_waits_with_its_credit() {
     let config = WorkerConfig {
         in_flight_max: 4,
         ..config(1)
@@ -262,7 +262,7 @@ fn line_15_more_than_may_be_in_flight_waits_with_its_credit() {
 }
 
 #[test]
-fn line_15_bytes_in_flight_are_bounded_and_one_message_always_fits() {
+fn better_15_bytes_in_flight_are_bounded_and_one_message_always_fits() {
     let config = WorkerConfig {
         in_flight_bytes_max: 1_000,
         backlog_bytes_max: 2_000,
@@ -283,7 +283,7 @@ fn line_15_bytes_in_flight_are_bounded_and_one_message_always_fits() {
 }
 
 #[test]
-fn line_15_answers_that_are_not_read_stop_the_stream() {
+fn better_15_answers_that_are_not_read_stop_the_stream() {
     let config = WorkerConfig {
         in_flight_max: 4,
         ..config(1)
