@@ -34,13 +34,23 @@ pub fn operator<P: Platform>(at: &At, way: &Way) -> Result<ChannelOperator<P>> {
     Ok(ChannelOperator::new(Client::start(options)?, timeout))
 }
 
-/// Produces to and consumes from channels of the nodes that were named.
+/// What a message has besides the record that is produced with it, at most.
+const OVERHEAD_BYTES_MAX: u32 = 1_024;
+
+/// Produces to and consumes from channels of the nodes that were named, messages of so many bytes at most.
 ///
 /// # Errors
 /// The system has no randomness, or no timers.
-pub fn client<P: Platform>(at: &At, way: &Way, spoken: Spoken) -> Result<ChannelClient<P>> {
+pub fn client<P: Platform>(
+    at: &At,
+    way: &Way,
+    spoken: Spoken,
+    bytes_max: u32,
+) -> Result<ChannelClient<P>> {
     let mut options = ClientOptions::to(at.at.iter().cloned());
     Reach::new(way)?.check()?.client(&mut options);
     options.channels.dialect = dialect(spoken);
+    options.limits.frame_bytes_max = bytes_max;
+    options.channels.request_bytes_max = bytes_max - OVERHEAD_BYTES_MAX;
     Ok(ChannelClient::start(options)?)
 }

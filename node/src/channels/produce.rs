@@ -26,7 +26,7 @@ const AHEAD: usize = 1_024;
 /// The input cannot be read, or a record was given up.
 pub async fn run<P: Platform>(args: ProduceArgs, way: &Way) -> Result<()> {
     let properties = properties(&args.properties)?;
-    let client = client::<P>(&args.at, way, args.dialect)?;
+    let client = client::<P>(&args.at, way, args.dialect, args.message_bytes_max)?;
     let options = ProducerOptions {
         timeout: Some(Duration::from_secs(args.at.timeout)),
         dedupe: args.producer.clone().map(|producer| DedupeOptions {
