@@ -3,6 +3,7 @@
 pub mod consume;
 pub mod operate;
 pub mod produce;
+mod progress;
 pub mod show;
 
 use std::time::Duration;
