@@ -99,6 +99,21 @@ impl Cluster {
         self.hosts.iter().position(|known| *known == host).unwrap()
     }
 
+    /// What a node has counted since it was started.
+    fn counters(&self, at: usize) -> Value {
+        let args = [
+            "status",
+            "--json",
+            "--timeout",
+            "60",
+            "--at",
+            &self.hosts[at],
+        ];
+        let output = trefoil(&args).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["counters"].clone()
+    }
+
     /// All lines of a channel.
     fn lines(&self, channel: &str, limit: &str) -> Vec<String> {
         let said = self.insist(&[
@@ -273,6 +288,12 @@ fn every_line_is_kept_once_and_in_order_though_a_zombie_wakes_up_and_another_is_
     producer.say(&lines[4_000..5_000]);
     assert_eq!(cluster.lines("orders", "5000"), lines[..5_000]);
     cluster.until("the zombie is a node again", |listed| are_alive(listed, 3));
+    // Nobody had told it that it was succeeded: it wrote what it had in hand, and the log refused that.
+    let began = Instant::now();
+    while cluster.counters(zombie)["channels_fenced"].as_u64() < Some(1) {
+        assert!(began.elapsed() < SOON, "it never tried to write");
+        sleep(Duration::from_millis(100));
+    }
 
     let owner = cluster.host_of("orders");
     drop(cluster.nodes[owner].take());
