@@ -34,7 +34,7 @@ fn produce(node: &Alone, record: &[u8], more: &[&str]) -> Result<Vec<u8>, String
 #[test]
 fn line_18_messages_above_the_default_are_taken_and_given_where_the_configuration_says_so() {
     let node = taking(256 * MIB);
-    let film = b"7".repeat(70 * MIB);
+    let film = b"7".repeat(256 * MIB - 1_024);
     let why = produce(&node, &film, &[]).unwrap_err();
     assert!(
         why.contains("TF-N18") && why.contains("was not appended"),

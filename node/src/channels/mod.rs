@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use trefoil_core::channels::dialect::Dialect;
+use trefoil_core::channels::worker::GROWTH_BYTES_MAX;
 use trefoil_runtime::channels::{ChannelClient, ChannelOperator};
 use trefoil_runtime::{Client, ClientOptions, Platform};
 
@@ -35,9 +36,6 @@ pub fn operator<P: Platform>(at: &At, way: &Way) -> Result<ChannelOperator<P>> {
     Ok(ChannelOperator::new(Client::start(options)?, timeout))
 }
 
-/// What a message has besides the record that is produced with it, at most.
-const OVERHEAD_BYTES_MAX: u32 = 1_024;
-
 /// Produces to and consumes from channels of the nodes that were named, messages of so many bytes at most.
 ///
 /// # Errors
@@ -52,6 +50,7 @@ pub fn client<P: Platform>(
     Reach::new(way)?.check()?.client(&mut options);
     options.channels.dialect = dialect(spoken);
     options.limits.frame_bytes_max = bytes_max;
-    options.channels.request_bytes_max = bytes_max - OVERHEAD_BYTES_MAX;
+    // What a node of this limit takes: it has to send it on with more.
+    options.channels.request_bytes_max = bytes_max - GROWTH_BYTES_MAX;
     Ok(ChannelClient::start(options)?)
 }
