@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The most that nodes can be asked to take as one message.
+pub const MESSAGE_BYTES_MAX: u32 = 256 << 20;
+
 /// A cluster that owns actors: run it, watch it, use it.
 #[derive(Debug, Parser)]
 #[command(name = "trefoil", version, about, propagate_version = true)]
@@ -400,6 +403,15 @@ pub struct ProduceArgs {
     /// Reads lines from here; `-` and nothing read standard input.
     #[arg(long)]
     pub file: Option<PathBuf>,
+    /// Largest message that is sent, in bytes: no more than `message_bytes_max` of the nodes. A record has a kibibyte
+    /// less.
+    #[arg(
+        long,
+        default_value_t = 64 << 20,
+        env = "TREFOIL_MESSAGE_BYTES_MAX",
+        value_parser = clap::value_parser!(u32).range(65_536..=i64::from(MESSAGE_BYTES_MAX))
+    )]
+    pub message_bytes_max: u32,
     /// Records on their way at once.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub in_flight: u16,

@@ -177,7 +177,8 @@ pub struct Actors {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Largest message, in bytes.
+    /// Largest message, in bytes: 67,108,864 if nothing is said, 268,435,456 at most; equal on all nodes. A record
+    /// has a kibibyte less. `trefoil produce` is told by `--message-bytes-max`.
     pub message_bytes_max: Option<u32>,
     /// Calls open at once.
     pub calls_max: Option<u32>,

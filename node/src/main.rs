@@ -9,7 +9,7 @@
 //! | `TF-N03` | a setting is missing |
 //! | `TF-N04` | a value does not hold |
 //! | `TF-N05` | a line of a CSV file cannot be read |
-//! | `TF-N06` | a CSV file cannot be read |
+//! | `TF-N06` | the input cannot be read: a file, or standard input |
 //! | `TF-N07` | metrics cannot be served there |
 //! | `TF-N08` | the nodes of `up` did not find each other |
 //! | `TF-N09` | the directory given to `demo` is not empty |

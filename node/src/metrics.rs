@@ -22,6 +22,9 @@ const GAUGES: &[&str] = &[
     "leading",
     "voters_quorum",
     "voters_connected",
+    "channels_open",
+    "channels_known",
+    "channels_assigned",
 ];
 
 /// Serves the metrics of some nodes at `address` until the runtime ends.

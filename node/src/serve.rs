@@ -246,6 +246,10 @@ fn apply(file: &File, options: &mut NodeOptions) {
     }
     if let Some(bytes) = file.limits.message_bytes_max {
         options.limits.frame_bytes_max = bytes;
+        if let Some(channels) = &mut options.channels {
+            // What does not fit into a message that is sent on is taken off where the node is made.
+            channels.worker.message_bytes_max = bytes;
+        }
     }
     if let Some(calls) = file.limits.calls_max {
         options.limits.streams_max = calls;

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use processes::{Program, free_hosts, store, trefoil};
+use processes::{Alone, Program, free_hosts, store, trefoil};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(90);
@@ -97,6 +97,21 @@ impl Cluster {
         });
         let host = find(&listed, channel)["host"].as_str().unwrap().to_owned();
         self.hosts.iter().position(|known| *known == host).unwrap()
+    }
+
+    /// What a node has counted since it was started.
+    fn counters(&self, at: usize) -> Value {
+        let args = [
+            "status",
+            "--json",
+            "--timeout",
+            "60",
+            "--at",
+            &self.hosts[at],
+        ];
+        let output = trefoil(&args).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["counters"].clone()
     }
 
     /// All lines of a channel.
@@ -273,6 +288,12 @@ fn every_line_is_kept_once_and_in_order_though_a_zombie_wakes_up_and_another_is_
     producer.say(&lines[4_000..5_000]);
     assert_eq!(cluster.lines("orders", "5000"), lines[..5_000]);
     cluster.until("the zombie is a node again", |listed| are_alive(listed, 3));
+    // Nobody had told it that it was succeeded: it wrote what it had in hand, and the log refused that.
+    let began = Instant::now();
+    while cluster.counters(zombie)["channels_fenced"].as_u64() < Some(1) {
+        assert!(began.elapsed() < SOON, "it never tried to write");
+        sleep(Duration::from_millis(100));
+    }
 
     let owner = cluster.host_of("orders");
     drop(cluster.nodes[owner].take());
@@ -281,10 +302,79 @@ fn every_line_is_kept_once_and_in_order_though_a_zombie_wakes_up_and_another_is_
     assert_eq!(cluster.lines("orders", "6001"), lines);
 }
 
+/// What `status` says of channels: for programs, and for people, a row of words each.
+fn status(run: impl Fn(&[&str]) -> String) -> (Value, Vec<Vec<String>>) {
+    let began = Instant::now();
+    loop {
+        let told: Value = serde_json::from_str(&run(&["status", "--json"])).unwrap();
+        let shown = run(&["status"]);
+        let mut rows = shown.lines();
+        // It waits a second for the leader, and does without the channels then.
+        if rows.any(|row| row.starts_with("channel ")) && told["channels"].is_object() {
+            let words = |row: &str| row.split_whitespace().map(str::to_owned).collect();
+            return (told["channels"].clone(), rows.map(words).collect());
+        }
+        assert!(began.elapsed() < SOON, "{shown}");
+    }
+}
+
+fn status_shows_channels_by_node(cluster: &Cluster) {
+    let (told, rows) = status(|args| cluster.insist(args));
+    assert_eq!(rows.len(), NAMES.len(), "{rows:?}");
+    assert!(rows.is_sorted_by_key(|row| &row[1]), "by node: {rows:?}");
+    for name in NAMES {
+        let known = find(&told, name);
+        let row = rows.iter().find(|row| row[0] == name).unwrap();
+        assert_eq!(known["host"], *row[1], "{known}");
+        assert_eq!(row[3], "assigned", "{row:?}");
+        assert_eq!(row[2], known["term"].to_string(), "{known}");
+        assert_eq!(known["state"], "assigned", "{known}");
+        assert!(known["waits"] == "" && known["reason"] == "", "{known}");
+        // A number and its unit, and no reason behind them.
+        assert!(row.len() == 6 && row[4].parse::<u64>().is_ok(), "{row:?}");
+        assert!(known["age_ms"].is_u64(), "{known}");
+    }
+    for host in &cluster.hosts {
+        let has = rows.iter().filter(|row| row[1] == *host).count();
+        assert_eq!(has, 2, "two a node: {rows:?}");
+        assert_eq!(find_node(&told, host)["channels"], 2, "{told}");
+    }
+}
+
+#[test]
+fn a_channel_that_no_node_takes_is_shown_with_why_and_since_when() {
+    let node = Alone::start(|host| format!("[channels.weights]\n'{host}' = 0\n"));
+    let create = ["channels", "create", "orders", "--timeout", "3"];
+    let began = Instant::now();
+    let mut why = node.run(&create).unwrap_err();
+    while !why.contains("TF-N17") {
+        assert!(began.elapsed() < SOON, "{why}");
+        why = node.run(&create).unwrap_err();
+    }
+    let shown = || status(|args| String::from_utf8(node.run(args).unwrap()).unwrap());
+    let ((told, rows), since) = (shown(), began.elapsed());
+    let known = find(&told, "orders");
+    assert_eq!(known["state"], "uninitialized", "{known}");
+    assert_eq!(known["waits"], "for a node", "{known}");
+    assert_eq!(known["host"], Value::Null, "{known}");
+    let age = known["age_ms"].as_u64().unwrap();
+    assert!((2_000..=since.as_millis() as u64).contains(&age), "{known}");
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(row[..4], ["orders", "-", "1", "uninitialized"], "{row:?}");
+    assert!(row[4].parse::<u64>().unwrap() >= 2, "{row:?}");
+    assert_eq!(row[5..].join(" "), "s waits for a node");
+    sleep(Duration::from_millis(5));
+    assert!(
+        find(&shown().0, "orders")["age_ms"].as_u64() > Some(age),
+        "it grows"
+    );
+}
+
 #[test]
 fn channels_are_moved_and_nodes_drained_by_command() {
     let mut cluster = Cluster::start();
     create(&cluster);
+    status_shows_channels_by_node(&cluster);
     let from = cluster.host_of("bills");
     let to = cluster.hosts[(from + 1) % 3].clone();
     let said = cluster.run(&["channels", "move", "bills", &to, "--timeout", "60"]);

@@ -11,7 +11,7 @@ use trefoil_proto::admin::{
 };
 use trefoil_proto::wire::Decode;
 
-use super::{NodeRefused, Part};
+use super::{Channels, NodeRefused, Part};
 use crate::codes;
 use crate::election::token::Token;
 use crate::election::{Kin, Seat, Standing};
@@ -133,7 +133,7 @@ impl Admin {
         shown: Shown<'_>,
         io: &mut dyn Io,
     ) -> Result<(), Full> {
-        let (ring, election) = shown;
+        let (ring, election, channels) = shown;
         let (membership, directory) = (ring.membership(), ring.directory());
         let shares = directory.placement();
         let members = membership.members().map(|member| Member {
@@ -146,7 +146,9 @@ impl Admin {
             slots: u64::from(shares.slots_of(member.node.0)),
         });
         let members: Vec<Member<'_>> = members.collect();
+        let channels = channels.map(Channels::counters).into_iter().flatten();
         let counted = ring.counters().chain(election_counters(election));
+        let counted = counted.chain(channels);
         let counters: Vec<_> = counted
             .map(|(name, value)| Counter { name, value })
             .collect();
@@ -188,7 +190,7 @@ impl Admin {
 }
 
 /// What may be looked at.
-type Shown<'a> = (&'a Ring, Option<&'a Part>);
+type Shown<'a> = (&'a Ring, Option<&'a Part>, Option<&'a Channels>);
 
 /// What an operator asks that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -386,7 +386,7 @@ impl Node {
         io: &mut dyn Io,
         up: &mut dyn Events<Self>,
     ) {
-        let shown = (&self.ring, self.election.as_ref());
+        let shown = (&self.ring, self.election.as_ref(), self.channels.as_ref());
         match self.admin.handle_stream(now, stream, tag, event, shown, io) {
             Asked::Nothing => {}
             Asked::Leave => {

@@ -177,7 +177,9 @@ fn parse(text: &str) -> Result<Vec<Line>> {
 async fn load<P: Platform>(at: &At, way: &Way, file: &Path, in_flight: usize) -> Result<()> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("TF-N06: cannot read the input")?;
         text
     } else {
         std::fs::read_to_string(file)

@@ -11,7 +11,7 @@ use trefoil_runtime::channels::{
 use trefoil_runtime::{Platform, task};
 
 use super::client;
-use crate::cli::{ConsumeArgs, Way};
+use crate::cli::{ConsumeArgs, MESSAGE_BYTES_MAX, Way};
 use crate::signals;
 
 /// Prints records until there are no more, or the end is asked for.
@@ -19,7 +19,8 @@ use crate::signals;
 /// # Errors
 /// The channel is not there, or cannot be read.
 pub async fn run<P: Platform>(args: ConsumeArgs, way: &Way) -> Result<()> {
-    let client = client::<P>(&args.at, way, args.dialect)?;
+    // What a node took must not be too much for those who read it.
+    let client = client::<P>(&args.at, way, args.dialect, MESSAGE_BYTES_MAX)?;
     let options = ConsumerOptions {
         from: from(&args.from)?,
         filters: args

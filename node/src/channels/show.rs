@@ -48,7 +48,10 @@ pub fn text(listed: &Listed) -> String {
         "{:<32} {:<24} {:>6} {:<13} {:>7}  why",
         "channel", "node", "term", "state", "since"
     ));
-    for channel in &listed.channels {
+    let mut channels: Vec<_> = listed.channels.iter().collect();
+    // Those without a node last; of each node by their names, as they came.
+    channels.sort_by_key(|channel| (channel.host.is_none(), channel.host.as_deref()));
+    for channel in channels {
         let line = format!(
             "{:<32} {:<24} {:>6} {:<13} {:>7}  {}",
             channel.name,
@@ -118,5 +121,57 @@ pub fn plan(steps: &[Planned], more: bool) {
     }
     if more {
         say("and more than fits in one answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn channel(name: &str, host: Option<&str>) -> ChannelInfo {
+        ChannelInfo {
+            name: name.into(),
+            term: 2,
+            state: "assigned".into(),
+            host: host.map(Into::into),
+            waits: String::new(),
+            reason: String::new(),
+            age: Duration::from_secs(5),
+            failures: 0,
+        }
+    }
+
+    #[test]
+    fn channels_are_shown_by_node_and_those_that_are_nowhere_last_with_why() {
+        let pending = ChannelInfo {
+            term: 7,
+            state: "unavailable".into(),
+            waits: "for the next attempt".into(),
+            reason: "TF-C07: no route".into(),
+            age: Duration::from_secs(130),
+            failures: 3,
+            ..channel("a", None)
+        };
+        let listed = Listed {
+            channels: vec![
+                pending,
+                channel("b", Some("n2:1")),
+                channel("c", Some("n1:1")),
+                channel("d", Some("n2:1")),
+            ],
+            ..Listed::default()
+        };
+        let shown = text(&listed);
+        let rows: Vec<Vec<&str>> = shown
+            .lines()
+            .map(|row| row.split_whitespace().collect())
+            .collect();
+        assert_eq!(rows[2], ["c", "n1:1", "2", "assigned", "5", "s"]);
+        assert_eq!(rows[3], ["b", "n2:1", "2", "assigned", "5", "s"]);
+        assert_eq!(rows[4][0], "d");
+        let why = "a - 7 unavailable 2 min waits for the next attempt; failed 3 times, last: TF-C07: no route";
+        assert_eq!(rows[5].join(" "), why);
     }
 }

@@ -1,5 +1,5 @@
 // A client of the channels on Node.js's gRPC, which shares no code with Trefoil nor with the other foreign client: it
-// discovers, produces, consumes and closes.
+// discovers, produces, consumes, assigns and closes.
 //
 // Usage: channels.js HOST:PORT[,HOST:PORT...]
 // The dialect is in FOREIGN_DIALECT, the program in FOREIGN_TREFOIL.
@@ -83,21 +83,34 @@ class Stream {
 const deadline = () => ({ deadline: Date.now() + 4 * PATIENCE_MS });
 const client = (service, host) => new streaming[service](host, grpc.credentials.createInsecure());
 
-function opened(method, host, key, type, request, more = {}) {
+function metadataOf(values) {
   const metadata = new grpc.Metadata();
+  Object.entries(values).forEach(([name, value]) => metadata.set(name, value));
+  return metadata;
+}
+
+// The answer to one request.
+function ask(service, host, method, request, shown = {}) {
+  return new Promise((resolve, reject) => {
+    const done = (error, said) => (error ? reject(error) : resolve(said));
+    client(service, host)[method](request, metadataOf(shown), deadline(), done);
+  });
+}
+
+function opened(method, host, key, type, request, more = {}) {
+  const metadata = metadataOf(more);
   if (request) {
     metadata.set(key, message(type).serialize(request).toString("base64"));
   }
-  Object.entries(more).forEach(([name, value]) => metadata.set(name, value));
   return new Stream(client("StreamingNodeHandlerService", host)[method](metadata, deadline()));
 }
 
 const producer = (host, request, more) => opened("Produce", host, "create-producer", "CreateProducerRequest", request, more);
 const consumer = (host, request, more) => opened("Consume", host, "create-consumer", "CreateConsumerRequest", request, more);
 
-// What a failed stream says: gRPC's code, the code of the protocol, the cause.
-async function failure(stream) {
-  const error = await stream.next().then(
+// What is said instead of an answer: gRPC's code, the code of the protocol, the cause.
+async function failure(answer) {
+  const error = await answer.then(
     () => check(false, "it is refused"),
     (error) => error,
   );
@@ -178,15 +191,52 @@ async function main() {
   const precondition = grpc.status.FAILED_PRECONDITION;
   const later = { ...pchannel, term: "3" };
   const unmatched = [precondition, "UNMATCHED_CHANNEL_TERM", "TF-L11"];
-  same(await failure(producer(node.address, { pchannel: later })), unmatched, "a term too high");
+  same(await failure(producer(node.address, { pchannel: later }).next()), unmatched, "a term too high");
   const unknown = [precondition, "CHANNEL_NOT_EXIST", "TF-L10"];
   const nothing = { pchannel: { name: "nothing", term: "2" } };
-  same(await failure(producer(node.address, nothing)), unknown, "a channel that is not there");
+  same(await failure(producer(node.address, nothing).next()), unknown, "a channel that is not there");
   const bare = [grpc.status.INVALID_ARGUMENT, "INVAILD_ARGUMENT", "TF-L01"];
-  same(await failure(producer(node.address)), bare, "a producer without metadata");
-  same(await failure(consumer(node.address)), bare, "a consumer without metadata");
+  same(await failure(producer(node.address).next()), bare, "a producer without metadata");
+  same(await failure(consumer(node.address).next()), bare, "a consumer without metadata");
   const blank = [grpc.status.INVALID_ARGUMENT, "INVAILD_ARGUMENT", "TF-L03"];
-  same(await failure(consumer(node.address, { pchannel })), blank, "a consumer without a policy");
+  same(await failure(consumer(node.address, { pchannel }).next()), blank, "a consumer without a policy");
+
+  // A coordinator of another make gives the node a channel and takes it back. Terms only go up.
+  const theirs = (term) => ({ pchannel: { name: "theirs", term } });
+  const manage = (method, term, shown = serverid) =>
+    ask("StreamingNodeManagerService", node.address, method, theirs(term), shown);
+  const ignored = (begins) => [precondition, "IGNORED_OPERATION", begins];
+  const produced = async (stream, text) => {
+    stream.call.write({ produce: { request_id: "1", message: { payload: Buffer.from(text), properties: { _v: "1", _t: "2" } } } });
+    same((await stream.next()).produce.response, "result", `${text} is produced`);
+  };
+  await manage("Assign", "5");
+  const former = producer(node.address, theirs("5"), serverid);
+  same((await former.next()).response, "create", "a channel that is assigned is open");
+  await produced(former, "one");
+  same(await failure(manage("Assign", "5")), ignored("TF-L07"), "the same again");
+  same(await failure(manage("Assign", "4")), ignored("TF-L08"), "a lower term");
+  same(await failure(manage("Remove", "4")), ignored("TF-L08"), "a removal of a lower term");
+  const other = { serverid: String(BigInt(node.server_id) + 1n) };
+  const elsewhere = [precondition, "CHANNEL_NOT_EXIST", "TF-L06"];
+  same(await failure(manage("Assign", "7", other)), elsewhere, "another node is meant");
+  await manage("Assign", "6");
+  same(await failure(producer(node.address, theirs("5")).next()), unmatched, "the term before is over");
+  const successor = producer(node.address, theirs("6"), serverid);
+  same((await successor.next()).response, "create", "a higher term is open");
+  await produced(successor, "two");
+  same(await successor.close(), [], "nothing was under way");
+  const both = consumer(node.address, { ...theirs("6"), deliver_policy: { all: {} } }, serverid);
+  same((await both.next()).response, "create", "a consumer is open");
+  for (const text of ["one", "two"]) {
+    same((await both.next()).consume.message.payload.toString(), text, `${text} is read`);
+  }
+  same(await both.close(), [], "and no more");
+  await manage("Remove", "6");
+  same(await failure(producer(node.address, theirs("6")).next()), unknown, "what was taken back is not here");
+  same(await failure(manage("Remove", "6")), ignored("TF-L08"), "the removal again");
+  const said = await ask("StreamingNodeManagerService", node.address, "CollectStatus", {});
+  check(said.balance_attributes !== null, "the node says how it is");
 
   // An error that is reported ends in a new term.
   watch.call.write({ report_error: { pchannel, err: { code: "STREAMING_CODE_UNKNOWN", cause: "x" } } });
@@ -197,10 +247,7 @@ async function main() {
     last = next;
   }
   await watch.close();
-  const states = client("StreamingCoordStateService", coordinator);
-  const state = await new Promise((resolve, reject) => {
-    states.GetComponentStates({}, deadline(), (error, said) => (error ? reject(error) : resolve(said.state)));
-  });
+  const { state } = await ask("StreamingCoordStateService", coordinator, "GetComponentStates", {});
   same([state.role, state.state_code], ["streamingcoord", "Healthy"], "the coordinator's state");
   console.log("PASSED");
 }

@@ -50,3 +50,41 @@ pub(crate) fn free_hosts(count: usize) -> Vec<String> {
     let address = |free: &TcpListener| free.local_addr().unwrap().to_string();
     free.iter().map(address).collect()
 }
+
+/// A node that votes alone, under a configuration.
+pub(crate) struct Alone {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) host: String,
+    _program: Program,
+}
+
+impl Alone {
+    /// What `config` makes is told the host.
+    pub(crate) fn start(config: impl FnOnce(&str) -> String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let host = free_hosts(1).remove(0);
+        let file = dir.path().join("node.toml");
+        std::fs::write(&file, config(&host)).unwrap();
+        let mut serve = trefoil(&["serve", "--init", "--host", &host, "--voters", &host]);
+        serve
+            .arg("--config")
+            .arg(file)
+            .arg("--data")
+            .arg(dir.path().join("data"))
+            .stdout(Stdio::null());
+        Self {
+            _program: Program(serve.spawn().unwrap()),
+            dir,
+            host,
+        }
+    }
+
+    /// A command at the node: what it said, or why it went wrong.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<Vec<u8>, String> {
+        let output = trefoil(args).args(["--at", &self.host]).output().unwrap();
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(String::from_utf8(output.stderr).unwrap())
+    }
+}
