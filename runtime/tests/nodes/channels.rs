@@ -271,6 +271,32 @@ fn what_was_acknowledged_survives_the_node_that_did() {
     });
 }
 
+/// It cannot coordinate under the token it has: another leads, and does.
+#[test]
+fn a_leader_that_is_fenced_off_at_the_catalog_leads_no_more() {
+    run(async {
+        let cluster = Cluster::of(3).await;
+        cluster.create(&["a"]).await;
+        let fence = || {
+            let mut nodes = cluster.nodes.iter().flatten();
+            let token = nodes.find_map(|node| node.handle().election()?.token());
+            token.map_or(0, |token| token.fence())
+        };
+        let before = fence();
+        super::leaders::write(&cluster.store, before + 1).unwrap();
+        // The write that this needs is refused to whoever leads now.
+        let made = async {
+            while cluster.operator.create(&["b"]).await.is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(timeout(LONG, made).await.is_some(), "not made");
+        assert!(fence() > before, "under a greater token");
+        cluster.assigned(&["a", "b"]).await;
+        cluster.end().await;
+    });
+}
+
 #[test]
 fn operators_are_told_what_cannot_be() {
     run(async {

@@ -211,7 +211,7 @@ fn the_catalog_takes_the_fence_of_the_newest_lock_and_no_earlier_one() {
 }
 
 /// Writes to the catalog in the name of a leadership.
-fn write(catalog: &Store, fence: u64) -> Result<(), String> {
+pub(super) fn write(catalog: &Store, fence: u64) -> Result<(), String> {
     use trefoil_core::storage::{Completion, Op};
     let mut session = catalog.session("writer");
     let key = b"assignment";
