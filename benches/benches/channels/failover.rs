@@ -53,7 +53,7 @@ pub(crate) fn all() {
     let (mut counts, rounds) = if is_test() {
         (vec![30, 60], 1)
     } else {
-        (vec![1_000, 3_000, 10_000, 30_000], 3)
+        (vec![1_000, 10_000], 5)
     };
     if let Some(count) = argument("--channels") {
         counts = vec![count.parse().expect("a number of channels")];
