@@ -11,9 +11,9 @@ use crate::time::Duration;
 /// What of a channel is kept. With neither an age nor bytes, which is the default, everything is.
 ///
 /// Both given, a record is forgotten for either. It stays up to a sixteenth of the limit, two records, and an
-/// interval longer. The newest record always stays: it has the tick that the next term must be above. So does, for the life of a
-/// term, what a message that is sent again is known by; at the next, messages are found only among records
-/// that are kept.
+/// interval longer. The newest record always stays: it has the tick that the next term must be above. So does, for
+/// the life of a term, what a message that is sent again is known by; at the next, messages are found only among
+/// records that are kept.
 ///
 /// What was written before the channel was opened here is looked at from the oldest record on, a few pages an
 /// interval. At the latest it is forgotten when what was written since is by itself old, or large, enough.
