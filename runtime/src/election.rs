@@ -66,7 +66,8 @@ impl Leadership {
             ElectionEvent::Leaderless => Self::Leaderless,
             ElectionEvent::Misbehaved { .. }
             | ElectionEvent::ElectorateRefused { .. }
-            | ElectionEvent::Forgetful { .. } => return None,
+            | ElectionEvent::Forgetful { .. }
+            | ElectionEvent::Stopped => return None,
         })
     }
 

@@ -45,6 +45,9 @@ pub(crate) struct NodeRuntime<P: Platform, K: ActorKind> {
     mismatches: u64,
     muffler: Muffler,
     leavers: Vec<oneshot::Sender<()>>,
+    /// Who waits until this node has said its last word as a voter.
+    stoppers: Vec<Commander>,
+    votes_no_more: bool,
     stats: Vec<oneshot::Sender<Stats>>,
     left: bool,
 }
@@ -140,6 +143,8 @@ impl<P: Platform, K: ActorKind> NodeRuntime<P, K> {
             mismatches: 0,
             muffler: Muffler::default(),
             leavers: Vec::new(),
+            stoppers: Vec::new(),
+            votes_no_more: false,
             stats: Vec::new(),
             left: false,
         }
@@ -317,6 +322,13 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> NodeRuntime<P, K> {
                     tracing::warn!(voter, withheld, "a voter broke the protocol: {what}");
                 }
             }
+            ElectionEvent::Stopped => {
+                self.votes_no_more = true;
+                for stopper in self.stoppers.drain(..) {
+                    // Whoever asked may have gone.
+                    let _ = stopper.send(Ok(()));
+                }
+            }
             ElectionEvent::Leading { .. } => {}
         }
     }
@@ -419,6 +431,10 @@ impl<P: Platform, K: ActorKind + Clone + Send + 'static> Runtime<Node> for NodeR
     fn spent(&mut self, command: Owned) {
         match command {
             Owned::Ran { ran, .. } => self.performer.recycle(ran),
+            Owned::Election {
+                command: OwnedCommand::Stop,
+                commander,
+            } if !self.votes_no_more => self.stoppers.push(commander),
             // Whoever asked may have gone.
             Owned::Election { commander, .. } => drop(commander.send(Ok(()))),
             Owned::Wall(_)

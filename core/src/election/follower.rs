@@ -442,6 +442,9 @@ impl Follower {
     }
 
     fn stop(&mut self, lent: &mut Lent<'_>) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
         self.phase = Phase::Stopped;
         self.claims.fill(None);
         for seat in self.seats() {
@@ -451,6 +454,8 @@ impl Follower {
                 lent.io.end(stream, stopping);
             }
         }
+        // It votes for nobody, and leads nobody: it has no last word.
+        lent.up.event(ElectionEvent::Stopped);
     }
 
     /// Tells the layer above what changed. Every input ends here.

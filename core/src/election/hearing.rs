@@ -101,6 +101,7 @@ impl Election {
             | Phase::Recalling
             | Phase::Adopting(_)
             | Phase::Stopping
+            | Phase::Leaving { .. }
             | Phase::Stopped => Err(Status::new(Code::Unavailable, codes::STOPPING)),
         }
     }
@@ -315,7 +316,7 @@ impl Election {
         }
     }
 
-    fn hang_up_on(&mut self, seat: Seat, status: Status<'_>, lent: &mut Lent<'_>) {
+    pub(super) fn hang_up_on(&mut self, seat: Seat, status: Status<'_>, lent: &mut Lent<'_>) {
         if let Some(stream) = self.peers.at(seat).stream {
             lent.io.end(stream, status);
         }

@@ -97,6 +97,9 @@ pub enum ElectionEvent<'a> {
         /// When it takes part.
         until: Instant,
     },
+    /// This node takes part no more, as it was told to: whoever it spoke to has heard its last word, or did not
+    /// for a whole promise. What runs it may end.
+    Stopped,
 }
 
 /// What this node is in the election.

@@ -104,6 +104,11 @@ enum Phase {
     Running,
     /// It takes part no more, and owes its heir a word that waits for the store.
     Stopping,
+    /// All is said. It waits for those it spoke to, who end the streams once they have heard the last of it;
+    /// not for longer than a promise, after which no word of it is needed.
+    Leaving {
+        until: Instant,
+    },
     Stopped,
 }
 
@@ -440,6 +445,9 @@ impl Election {
     }
 
     fn stop(&mut self, lent: &mut Lent<'_>) {
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Stopped) {
+            return;
+        }
         self.with_elector(lent, |elector, now, acts| elector.stop(now, acts));
         self.following = None;
         self.phase = Phase::Stopping;
@@ -449,8 +457,7 @@ impl Election {
     /// Hangs up when nothing is owed.
     fn stop_if_done(&mut self, lent: &mut Lent<'_>) {
         if self.phase == Phase::Stopping && !self.elector.owes() {
-            self.phase = Phase::Stopped;
-            self.hang_up(lent);
+            self.leave(lent);
         }
     }
 }
@@ -471,9 +478,10 @@ impl Machine for Election {
     ) {
         let lent = &mut Lent { now, io, up };
         let is_heard = matches!(event, StreamIn::Ended(_) | StreamIn::Accepted { .. });
-        if self.phase != Phase::Stopping || is_heard {
+        if is_heard || !matches!(self.phase, Phase::Stopping | Phase::Leaving { .. }) {
             self.hear(stream, tag, event, lent);
         }
+        self.stopped_if_heard(lent);
         self.settle(lent);
     }
 
@@ -502,10 +510,7 @@ impl Machine for Election {
                 self.stop_if_done(lent);
             }
             // The heir waits for the end of the lease instead.
-            KEEP if self.phase == Phase::Stopping => {
-                self.phase = Phase::Stopped;
-                self.hang_up(lent);
-            }
+            KEEP if self.phase == Phase::Stopping => self.leave(lent),
             KEEP => {
                 self.unsubmitted += 1;
                 self.timing.retry_store(now);
@@ -533,11 +538,13 @@ impl Machine for Election {
         match self.phase {
             Phase::New if self.begin_at <= now => self.begin(lent),
             Phase::Running => self.pass_time(lent),
+            Phase::Leaving { until } if until <= now => self.wait_no_longer(lent),
             Phase::New
             | Phase::Recalling
             | Phase::Adopting(_)
             | Phase::Refused(_)
             | Phase::Stopping
+            | Phase::Leaving { .. }
             | Phase::Stopped => {}
         }
         self.settle(lent);
@@ -546,6 +553,7 @@ impl Machine for Election {
     fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::New => Some(self.begin_at),
+            Phase::Leaving { until } => Some(until),
             // A lone voter that waits waits for nothing that time brings.
             Phase::Running => Some(self.due()).filter(|due| *due < Instant::FAR_FUTURE),
             Phase::Recalling

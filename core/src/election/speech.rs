@@ -9,7 +9,7 @@ use trefoil_proto::cache::{
 
 use super::elector::{Act, HandOn, Info, Role};
 use super::token::Token;
-use super::{Election, ElectionPlant, Kin, Lent, MACHINE, Seat};
+use super::{Election, ElectionEvent, ElectionPlant, Kin, Lent, MACHINE, Phase, Seat};
 use crate::codes;
 use crate::header::Header;
 use crate::id::{StreamId, Tag};
@@ -317,12 +317,42 @@ impl Election {
         self.peers.at_mut(seat).close(now);
     }
 
-    /// Ends all streams. Those to others are only closed on this side: an heir is told in the last words on
-    /// one, and to end it would take them back.
-    pub(super) fn hang_up(&mut self, lent: &mut Lent<'_>) {
+    /// Takes leave of all others.
+    pub(super) fn leave(&mut self, lent: &mut Lent<'_>) {
+        self.phase = Phase::Leaving {
+            until: lent.now + self.config.promise,
+        };
+        self.hang_up(lent);
+        self.stopped_if_heard(lent);
+    }
+
+    /// The end, once nobody is left who has still to hear a word.
+    pub(super) fn stopped_if_heard(&mut self, lent: &mut Lent<'_>) {
+        if matches!(self.phase, Phase::Leaving { .. }) && self.peers.connected().next().is_none() {
+            self.phase = Phase::Stopped;
+            lent.up.event(ElectionEvent::Stopped);
+        }
+    }
+
+    /// A promise has passed.
+    pub(super) fn wait_no_longer(&mut self, lent: &mut Lent<'_>) {
         for seat in self.elector.rules().others() {
-            if let Some(stream) = self.peers.at_mut(seat).stream.take() {
-                lent.io.half_close(stream);
+            let stopping = Status::new(Code::Cancelled, codes::STOPPING);
+            self.hang_up_on(seat, stopping, lent);
+        }
+        self.stopped_if_heard(lent);
+    }
+
+    /// Ends all streams. Those to others are only closed on this side: an heir is told in the last words on
+    /// one, and to end it would take them back. Who was told nothing is not waited for.
+    fn hang_up(&mut self, lent: &mut Lent<'_>) {
+        for seat in self.elector.rules().others() {
+            let Some(stream) = self.peers.at(seat).stream else {
+                continue;
+            };
+            lent.io.half_close(stream);
+            if !self.peers.at(seat).connected() || self.is_redhac(seat) {
+                self.closed(seat, lent.now);
             }
         }
         for at in 0..self.callers.len() {

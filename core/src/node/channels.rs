@@ -156,7 +156,8 @@ impl News {
             ElectionEvent::Leaderless => Some(Self::Follows { leader: None }),
             ElectionEvent::Misbehaved { .. }
             | ElectionEvent::ElectorateRefused { .. }
-            | ElectionEvent::Forgetful { .. } => None,
+            | ElectionEvent::Forgetful { .. }
+            | ElectionEvent::Stopped => None,
         }
     }
 }

@@ -171,7 +171,11 @@ pub async fn run(options: Options) -> Result<(), Failed> {
     let (stop, asks) = mpsc::channel(1);
     let leads = watch::Sender::new(false);
     tokio::spawn(tell(leads.subscribe(), |leads| *leads));
-    let hear = move |event: ElectionEvent<'_>| heard(event, &leads);
+    let (over, mut is_over) = watch::channel(false);
+    let hear = move |event: ElectionEvent<'_>| match event {
+        ElectionEvent::Stopped => drop(over.send_replace(true)),
+        event => heard(event, &leads),
+    };
     let surroundings = Surroundings::new(asks, hear);
     let mut driver = Driver::new(engine, transport, store.session(host), surroundings);
     let mut terminated = signal(SignalKind::terminate())?;
@@ -180,9 +184,14 @@ pub async fn run(options: Options) -> Result<(), Failed> {
         () = orphaned() => return Ok(()),
         _ = terminated.recv() => stop.send(()).await?,
     }
-    // What was said at the end goes out before the listener closes.
-    let last = drive(|cx| driver.poll(cx));
-    let _ = tokio::time::timeout(Duration::from_millis(100), last).await;
+    // What was said at the end is heard before the listener closes.
+    let last = async {
+        tokio::select! {
+            () = drive(|cx| driver.poll(cx)) => {}
+            _ = is_over.wait_for(|over| *over) => {}
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), last).await;
     server.close();
     Ok(())
 }
@@ -195,7 +204,8 @@ fn heard(event: ElectionEvent<'_>, leads: &watch::Sender<bool>) {
         ElectionEvent::Following { .. } | ElectionEvent::Leaderless => None,
         ElectionEvent::Misbehaved { .. }
         | ElectionEvent::ElectorateRefused { .. }
-        | ElectionEvent::Forgetful { .. } => {
+        | ElectionEvent::Forgetful { .. }
+        | ElectionEvent::Stopped => {
             eprintln!("{event:?}");
             return;
         }

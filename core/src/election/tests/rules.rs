@@ -324,8 +324,7 @@ fn stop_steps_down_before_anything_else() {
         "{said:?}"
     );
     assert!(bench.io.take_end(caller).is_some());
-    assert_eq!(bench.told, ["Leaderless"]);
-    assert_eq!(bench.election.poll_timeout(), None);
+    assert_eq!(bench.told, ["Leaderless"], "two have still to hear of it");
     let late = bench.accept(Some(1));
     assert_eq!(bench.io.take_end(late).unwrap().code, Code::Unavailable);
     // Streams that were ended are not ended again.
@@ -363,8 +362,44 @@ fn an_heir_is_told_before_the_streams_are_closed() {
             bench.io.take_end(stream).is_none(),
             "an end would take it back"
         );
-        assert_eq!(bench.election.poll_timeout(), None);
     }
+}
+
+/// A leader that was stopped, and the streams to the other two, which have not heard of it yet.
+fn stopped_leader() -> (Bench, [StreamId; 2]) {
+    let (mut bench, _) = Bench::leader();
+    let streams = [bench.dialled(1), bench.dialled(2)];
+    bench.told.clear();
+    bench.command(ElectionCommand::Stop).unwrap();
+    bench.kept();
+    assert_eq!(bench.told, ["Leaderless"]);
+    (bench, streams)
+}
+
+#[test]
+fn a_voter_has_stopped_when_all_others_have_heard_its_last_word() {
+    let (mut bench, [one, two]) = stopped_leader();
+    bench.stream(one, speech::dialled(Seat(1)), StreamIn::Ended(Status::OK));
+    assert_eq!(bench.told, ["Leaderless"], "one has still to hear of it");
+    // One whose connection is lost hears nothing more.
+    let lost = Status::new(Code::Unavailable, "lost");
+    bench.stream(two, speech::dialled(Seat(2)), StreamIn::Ended(lost));
+    assert_eq!(bench.told, ["Leaderless", "Stopped"]);
+    assert_eq!(bench.election.poll_timeout(), None);
+    bench.command(ElectionCommand::Stop).unwrap();
+    assert_eq!(bench.told, ["Leaderless", "Stopped"]);
+}
+
+#[test]
+fn a_voter_that_is_not_heard_is_waited_for_no_longer_than_its_word_matters() {
+    let (mut bench, [_, two]) = stopped_leader();
+    let due = bench.election.poll_timeout().unwrap();
+    assert_eq!(due, bench.now + bench.election.config.promise);
+    bench.now = due;
+    bench.timeout();
+    assert_eq!(bench.told, ["Leaderless", "Stopped"]);
+    assert_eq!(bench.io.take_end(two).unwrap().code, Code::Cancelled);
+    assert_eq!(bench.election.poll_timeout(), None);
 }
 
 #[test]

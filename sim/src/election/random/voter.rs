@@ -151,7 +151,8 @@ impl Said {
             ElectionEvent::Following { .. } | ElectionEvent::Leaderless => Some(Self::Other),
             ElectionEvent::ElectorateRefused { .. }
             | ElectionEvent::Misbehaved { .. }
-            | ElectionEvent::Forgetful { .. } => None,
+            | ElectionEvent::Forgetful { .. }
+            | ElectionEvent::Stopped => None,
         }
     }
 }
