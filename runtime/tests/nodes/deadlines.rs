@@ -23,7 +23,8 @@ fn assert_late(error: &CallError, since: Instant) {
         (Code::DeadlineExceeded, Some("TF-C06"), Remedy::Uncertain)
     );
     let took = since.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // Far below the time that a call has which says nothing of it, and far above what a busy machine adds.
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]

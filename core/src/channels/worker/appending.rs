@@ -171,6 +171,7 @@ impl Worker {
             return;
         };
         self.counters.appended += 1;
+        channel.proved = true;
         channel.advance(&self.config.retention);
         self.answer(asker, Ok(sequence), lent);
         self.answer_followers(slot, sequence, Ok(sequence), lent);

@@ -98,6 +98,8 @@ pub(super) struct Channel {
     pub(super) next: u64,
     pub(super) durable: u64,
     pub(super) last_tick: u64,
+    /// Its log took a record since it was asked for its fence.
+    pub(super) proved: bool,
     /// What its log holds, as far as that is looked at.
     pub(super) extent: Extent,
     /// The last of `next`: their records are numbered without a gap.
@@ -134,6 +136,7 @@ impl Channel {
             next: 0,
             durable: 0,
             last_tick: 0,
+            proved: false,
             extent: Extent::default(),
             pending: VecDeque::new(),
             in_flight: 0,

@@ -55,6 +55,10 @@ pub struct WorkerConfig {
     pub believes_strangers: bool,
     /// How long a channel that is taken away may finish what is under way. Then it is closed by force.
     pub close_timeout: Duration,
+    /// How often the log of a channel that has consumers, and took no record in the meantime, is asked whether a later
+    /// term has it: who only consumes learns within that, and the time the store takes, that the channel is gone from
+    /// a node that was succeeded. One [`Op::Tail`](crate::storage::Op::Tail) for each such channel.
+    pub proof_interval: Duration,
     /// Wait before a storage operation is tried again; doubles with each try, up to a hundredfold.
     pub store_retry_delay: Duration,
     /// Keeps outsiders from choosing names that collide.
@@ -83,6 +87,7 @@ impl WorkerConfig {
             retention: Retention::KEEP_ALL,
             believes_strangers: true,
             close_timeout: Duration::from_secs(10),
+            proof_interval: Duration::from_secs(10),
             store_retry_delay: Duration::from_millis(10),
             seed: owner.0,
         }
@@ -139,6 +144,7 @@ impl WorkerConfig {
         }
         for (name, value) in [
             ("close_timeout", self.close_timeout),
+            ("proof_interval", self.proof_interval),
             ("store_retry_delay", self.store_retry_delay),
             ("retention.interval", self.retention.interval),
         ] {

@@ -75,6 +75,7 @@ impl Worker {
         };
         lent.io.adopt(stream, Of::Consumer(key).tag());
         self.channels[slot as usize].consumers.push(key);
+        self.watch_fence(slot, lent);
         self.feed(key, lent);
     }
 

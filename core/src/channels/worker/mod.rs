@@ -12,6 +12,7 @@
 //! | `consuming` | streams of consumers |
 //! | `retention` | how much of a channel is kept |
 //! | `forgetting` | what is forgotten, and when |
+//! | `proving` | whether a channel that is only read is still this node's |
 //! | `record` | the bytes of a record |
 //!
 //! # What is promised
@@ -44,6 +45,7 @@ mod interface;
 pub mod lifetime;
 mod opening;
 mod producing;
+mod proving;
 pub mod record;
 mod recovering;
 mod removals;
@@ -114,6 +116,8 @@ pub struct Worker {
     deadlines: Timers,
     /// By channel: when it is next looked whether something is to be forgotten.
     looks: Timers,
+    /// By channel: when the log is next asked whether it is still this node's.
+    proofs: Timers,
     /// Consumers for whom the store had no room, and when to try again.
     starved: VecDeque<Key>,
     starved_until: Option<Instant>,
@@ -144,6 +148,7 @@ impl Worker {
             retries: Timers::new(0),
             deadlines: Timers::new(0),
             looks: Timers::new(0),
+            proofs: Timers::new(0),
             starved: VecDeque::new(),
             starved_until: None,
             unsettled: Vec::new(),
@@ -260,7 +265,12 @@ impl Machine for Worker {
                 Some(Of::Producer(key)) => self.hear_producer(key, event, lent),
                 Some(Of::Consumer(key)) => self.hear_consumer(key, event, lent),
                 Some(
-                    Of::Opening(_) | Of::Recovery(_) | Of::Trim(_) | Of::Survey(_) | Of::Append(..),
+                    Of::Opening(_)
+                    | Of::Recovery(_)
+                    | Of::Trim(_)
+                    | Of::Survey(_)
+                    | Of::Proof(_)
+                    | Of::Append(..),
                 )
                 | None => {}
             }
@@ -284,6 +294,7 @@ impl Machine for Worker {
             Some(Of::Recovery(of)) => self.recovery_done(of, &done, lent),
             Some(Of::Trim(of)) => self.trimmed(of, &done, lent),
             Some(Of::Survey(of)) => self.surveyed(of, &done, lent),
+            Some(Of::Proof(of)) => self.proof_done(of, &done, lent),
             Some(Of::Call(_) | Of::Producer(_)) | None => {}
         }
         self.settle(lent);
@@ -316,6 +327,9 @@ impl Machine for Worker {
         while let Some((slot, _)) = self.looks.pop_due(now) {
             self.look(slot, lent);
         }
+        while let Some((slot, _)) = self.proofs.pop_due(now) {
+            self.prove(slot, lent);
+        }
         if self.starved_until.is_some_and(|until| until <= now) {
             self.feed_starved(lent);
         }
@@ -325,6 +339,7 @@ impl Machine for Worker {
     fn poll_timeout(&self) -> Option<Instant> {
         let channels = earliest(self.retries.earliest(), self.deadlines.earliest());
         let channels = earliest(channels, self.looks.earliest());
+        let channels = earliest(channels, self.proofs.earliest());
         earliest(channels, self.starved_until)
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Of {
     Trim(Term),
     /// A look at the log's first records.
     Survey(Term),
+    /// A question whether the log is still this node's.
+    Proof(Term),
     /// One append, by the lower bits of its record's number.
     Append(Term, u16),
 }
@@ -69,6 +71,7 @@ impl Of {
             Self::Trim(of) => term(6, of, 0),
             Self::Append(of, number) => term(7, of, number),
             Self::Survey(of) => term(8, of, 0),
+            Self::Proof(of) => term(9, of, 0),
         };
         Tag::new(MACHINE, rest)
     }
@@ -92,6 +95,7 @@ impl Of {
             6 => Self::Trim(term),
             7 => Self::Append(term, rest as u16),
             8 => Self::Survey(term),
+            9 => Self::Proof(term),
             _ => return None,
         })
     }
@@ -120,6 +124,7 @@ mod tests {
             Of::Trim(Term { slot: 0, ..term }),
             Of::Append(term, u16::MAX),
             Of::Survey(term),
+            Of::Proof(term),
         ] {
             assert_eq!(Of::read(of.tag()), Some(of));
             assert_eq!(of.tag().machine(), MACHINE);

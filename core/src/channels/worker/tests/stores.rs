@@ -1,6 +1,6 @@
 //! What the store does not say, and what it says of others.
 
-use super::world::{CHANNEL, Do, Said, World, config};
+use super::world::{Asked, CHANNEL, Do, Said, World, config};
 use crate::channels::dialect::ErrorCode;
 use crate::channels::open::Policy;
 use crate::channels::worker::*;
@@ -223,4 +223,90 @@ fn a_log_whose_last_record_cannot_be_read_is_not_opened() {
     assert_eq!(world.end_of(call), Some(Some(ErrorCode::Inner)));
     assert!(world.io.ended[&call].2.starts_with("TF-L17"));
     assert!(world.events[0].contains("Unreadable"));
+}
+
+/// How often the log was asked for its fence and nothing else, since this was looked at last.
+fn proofs(world: &mut World, seconds: u64) -> usize {
+    let mut asked = 0;
+    for _ in 0..seconds {
+        world.pass(Duration::from_secs(1));
+        let is_proof = |(_, asked): &&(_, Asked)| matches!(asked, Asked::Tail(_));
+        asked += world.io.ops.iter().filter(is_proof).count();
+        world.run();
+    }
+    asked
+}
+
+#[test]
+fn who_only_consumes_learns_that_the_channel_is_gone() {
+    let store = MemoryStore::new();
+    let (mut zombie, mut successor) = (World::new(&store, 1), World::new(&store, 2));
+    zombie.open(2);
+    let consumer = zombie.consumer(2, Policy::All, &[]);
+    assert_eq!(proofs(&mut zombie, 30), 3);
+    assert_eq!(zombie.end_of(consumer), None, "it is its own");
+    successor.open(3);
+    proofs(&mut zombie, 9);
+    assert_eq!(zombie.end_of(consumer), None);
+    proofs(&mut zombie, 1);
+    let fenced = Some(Some(ErrorCode::ChannelFenced));
+    assert_eq!(zombie.end_of(consumer), fenced);
+    assert_eq!(zombie.worker.counters().fenced, 1);
+    assert_eq!(proofs(&mut zombie, 30), 0);
+    assert_eq!(zombie.worker.poll_timeout(), None);
+}
+
+#[test]
+fn a_log_is_not_asked_for_its_fence_while_it_says_it_by_itself_or_nobody_listens() {
+    let mut world = World::new(&MemoryStore::new(), 1);
+    world.open(2);
+    let producer = world.producer(2);
+    assert_eq!(proofs(&mut world, 30), 0, "nobody consumes");
+    let consumer = world.consumer(2, Policy::All, &[]);
+    for id in 0..30 {
+        world.send(producer, id, b"x");
+        assert_eq!(proofs(&mut world, 1), 0, "every append says it");
+    }
+    assert_eq!(proofs(&mut world, 20), 1);
+    world.lose(consumer);
+    assert_eq!(proofs(&mut world, 30), 0, "nobody consumes any more");
+    assert_eq!(world.worker.poll_timeout(), None);
+}
+
+#[test]
+fn a_fence_that_the_store_does_not_say_is_asked_for_again() {
+    let store = MemoryStore::new();
+    let (mut zombie, mut successor) = (World::new(&store, 1), World::new(&store, 2));
+    zombie.open(2);
+    let consumer = zombie.consumer(2, Policy::All, &[]);
+    successor.open(3);
+    zombie.io.ops_max = zombie.io.ops.len();
+    zombie.pass(Duration::from_secs(10));
+    zombie.io.ops_max = 100;
+    zombie.run();
+    zombie.pass(Duration::from_secs(10));
+    assert!(zombie.do_one(Do::Lose), "it has room again");
+    assert_eq!(zombie.end_of(consumer), None);
+    proofs(&mut zombie, 10);
+    let fenced = Some(Some(ErrorCode::ChannelFenced));
+    assert_eq!(zombie.end_of(consumer), fenced);
+}
+
+/// What the log says of a term comes when the channel is closed at it, or open at the next.
+#[test]
+fn a_proof_that_comes_late_says_nothing_of_the_next_term() {
+    let mut world = World::new(&MemoryStore::new(), 1);
+    world.open(2);
+    world.consumer(2, Policy::All, &[]);
+    world.pass(Duration::from_secs(10));
+    let proof = world.io.ops.pop_back().unwrap();
+    let removal = world.remove(2);
+    world.run();
+    assert_eq!(world.end_of(removal), Some(None));
+    world.open(3);
+    let consumer = world.consumer(3, Policy::All, &[]);
+    world.io.ops.push_back(proof);
+    world.run();
+    assert_eq!(world.end_of(consumer), None);
+    assert_eq!(world.worker.counters().fenced, 0);
 }
