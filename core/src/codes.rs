@@ -64,6 +64,7 @@
 //! | `TF-L29` | UNAVAILABLE | the catalog holds more channels than this node can coordinate | raise its limit |
 //! | `TF-L30` | in the answer | a node is to be drained, and no other takes channels | start one |
 //! | `TF-L31` | FAILED_PRECONDITION | the node is stopping, and is not taken back | wait for its next start |
+//! | `TF-L32` | in the answer | what the catalog holds under a channel's key is no meta of a channel, and is left alone | mend or remove the value, then let another node lead |
 //! | `TF-L40` | RESOURCE_EXHAUSTED | a record, or what opens a consumer, has more bytes than this client sends | send less, or raise the limit |
 //! | `TF-L41` | NOT_FOUND | no producer, or no consumer, of that number is open | open one |
 //! | `TF-L42` | ALREADY_EXISTS | a producer or a consumer of that number is open | give each a number of its own |
@@ -186,6 +187,8 @@ pub const CATALOG_TOO_LARGE: &str =
     "TF-L29: the catalog holds more channels than this node can coordinate";
 /// A node cannot be drained.
 pub const NOWHERE_TO_GO: &str = "TF-L30: no other node takes channels";
+/// A value of the catalog cannot be read.
+pub const DAMAGED_META: &str = "TF-L32: what the catalog holds under the channel's key is no meta of a channel, and is left alone";
 /// No opening of a producer or a consumer.
 pub const NOT_OPENED: &str =
     "TF-L01: the metadata that opens a producer or a consumer is absent or cannot be decoded";

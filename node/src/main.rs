@@ -24,8 +24,9 @@
 //! | `TF-N18` | a record was given up |
 //! | `TF-N19` | a channel cannot be read |
 //!
-//! Others come from below: `TF-U` from the runtime, `TF-T` from the transport, `TF-S` from the store,
-//! `TF-C`, `TF-E`, `TF-L` and `TF-R` from the machines.
+//! Others come from below: `TF-U` from the runtime, `TF-T` and `TF-Q` from the transports, `TF-X` from certificates,
+//! `TF-S` from the store,
+//! and `TF-C`, `TF-E`, `TF-L` and `TF-R` from the machines.
 
 #![allow(unreachable_pub, reason = "a program exports nothing")]
 

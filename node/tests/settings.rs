@@ -118,7 +118,7 @@ fn errors_of_certificates_begin_with_their_code() {
     let nowhere = dir.path().join("nowhere");
     let flags = ["--certs", nowhere.to_str().unwrap()];
     let (right, said) = checked(dir.path(), "", &[], &flags);
-    assert!(!right && said.starts_with("error: TF-L01: "), "{said}");
+    assert!(!right && said.starts_with("error: TF-X01: "), "{said}");
     let (right, said) = checked(dir.path(), "transport = 'quic'", &[], &[]);
     assert!(!right && said.starts_with("error: TF-U07: "), "{said}");
 }

@@ -6,7 +6,7 @@
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("TF-L01: {place} cannot be read: {reason}")]
+    #[error("TF-X01: {place} cannot be read: {reason}")]
     Read {
         /// Where.
         place: String,
@@ -14,21 +14,21 @@ pub enum TlsError {
         reason: String,
     },
     /// There is no certificate.
-    #[error("TF-L02: {place} holds no certificate; a PEM file with BEGIN CERTIFICATE is needed")]
+    #[error("TF-X02: {place} holds no certificate; a PEM file with BEGIN CERTIFICATE is needed")]
     NoCertificate {
         /// Where.
         place: String,
     },
     /// There is no private key.
     #[error(
-        "TF-L03: {place} holds no private key; a PEM file with an unencrypted BEGIN PRIVATE KEY is needed"
+        "TF-X03: {place} holds no private key; a PEM file with an unencrypted BEGIN PRIVATE KEY is needed"
     )]
     NoKey {
         /// Where.
         place: String,
     },
     /// The text is broken PEM.
-    #[error("TF-L04: {place} is not right PEM: {reason}")]
+    #[error("TF-X04: {place} is not right PEM: {reason}")]
     Pem {
         /// Where.
         place: String,
@@ -36,7 +36,7 @@ pub enum TlsError {
         reason: String,
     },
     /// A certificate of the authority cannot be trusted as a root.
-    #[error("TF-L05: {place} holds a certificate that cannot be a root: {reason}")]
+    #[error("TF-X05: {place} holds a certificate that cannot be a root: {reason}")]
     Root {
         /// Where.
         place: String,
@@ -44,7 +44,7 @@ pub enum TlsError {
         reason: String,
     },
     /// A certificate is broken.
-    #[error("TF-L06: {place} holds a certificate that cannot be read: {reason}")]
+    #[error("TF-X06: {place} holds a certificate that cannot be read: {reason}")]
     BadCertificate {
         /// Where.
         place: String,
@@ -52,7 +52,7 @@ pub enum TlsError {
         reason: String,
     },
     /// A private key is broken, or of a kind that is not known.
-    #[error("TF-L07: {place} holds a private key that cannot be used: {reason}")]
+    #[error("TF-X07: {place} holds a private key that cannot be used: {reason}")]
     BadKey {
         /// Where.
         place: String,
@@ -60,7 +60,7 @@ pub enum TlsError {
         reason: String,
     },
     /// Key and certificate are of two pairs.
-    #[error("TF-L08: the key of {key} does not belong to the certificate of {certificate}")]
+    #[error("TF-X08: the key of {key} does not belong to the certificate of {certificate}")]
     Mismatch {
         /// Where the certificate is.
         certificate: String,
@@ -68,7 +68,7 @@ pub enum TlsError {
         key: String,
     },
     /// A certificate is too old.
-    #[error("TF-L09: a certificate of {place} expired at {at}; have it issued again")]
+    #[error("TF-X09: a certificate of {place} expired at {at}; have it issued again")]
     Expired {
         /// Where.
         place: String,
@@ -76,7 +76,7 @@ pub enum TlsError {
         at: String,
     },
     /// A certificate is too young, or the clock is wrong.
-    #[error("TF-L10: a certificate of {place} is not valid before {at}; is the clock right?")]
+    #[error("TF-X10: a certificate of {place} is not valid before {at}; is the clock right?")]
     NotYetValid {
         /// Where.
         place: String,
@@ -84,7 +84,7 @@ pub enum TlsError {
         at: String,
     },
     /// The certificate does not lead to the authority.
-    #[error("TF-L11: the certificate of {place} is not one of the authority of {ca}: {reason}")]
+    #[error("TF-X11: the certificate of {place} is not one of the authority of {ca}: {reason}")]
     NotSigned {
         /// Where the certificate is.
         place: String,
@@ -94,11 +94,11 @@ pub enum TlsError {
         reason: String,
     },
     /// A server must show a certificate.
-    #[error("TF-L12: a server needs a certificate and its key, and neither was given")]
+    #[error("TF-X12: a server needs a certificate and its key, and neither was given")]
     NoIdentity,
     /// There is no name in an address.
     #[error(
-        "TF-L13: `{address}` holds no name to verify; write host:port, [v6]:port or a bare host"
+        "TF-X13: `{address}` holds no name to verify; write host:port, [v6]:port or a bare host"
     )]
     ServerName {
         /// The address.
@@ -106,7 +106,7 @@ pub enum TlsError {
     },
     /// A certificate cannot be made as asked.
     #[cfg(feature = "generate")]
-    #[error("TF-L14: the certificate cannot be issued: {reason}")]
+    #[error("TF-X14: the certificate cannot be issued: {reason}")]
     Issue {
         /// What is wrong.
         reason: String,
@@ -120,14 +120,14 @@ mod tests {
     #[test]
     fn the_table_lists_every_code_once() {
         let used: BTreeSet<&str> = include_str!("error.rs")
-            .split("\"TF-L")
+            .split("\"TF-X")
             .skip(1)
             .filter_map(|rest| rest.split(':').next())
             .filter(|number| number.len() == 2)
             .collect();
         let listed: Vec<&str> = include_str!("codes.md")
             .lines()
-            .filter_map(|line| line.strip_prefix("| `TF-L")?.split('`').next())
+            .filter_map(|line| line.strip_prefix("| `TF-X")?.split('`').next())
             .collect();
         assert_eq!(used, listed.iter().copied().collect());
         assert_eq!(used.len(), listed.len());

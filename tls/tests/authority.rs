@@ -50,29 +50,29 @@ fn an_authority_that_is_none_issues_nothing() {
     let authority = Authority::new("test").unwrap();
     let own = authority.issue(&["a.example"], HOUR).unwrap();
     let wrong = |cert: &str, key: &str| Authority::from_pem(cert, key).unwrap_err();
-    begins(&wrong(&own.cert_pem, &own.key_pem), "TF-L14");
-    begins(&wrong(&authority.cert_pem(), &own.key_pem), "TF-L08");
-    begins(&wrong("", &own.key_pem), "TF-L02");
-    begins(&wrong(&authority.cert_pem(), ""), "TF-L03");
-    begins(&wrong(&authority.cert_pem(), RUBBISH), "TF-L07");
-    begins(&Authority::new("").unwrap_err(), "TF-L14");
-    begins(&Authority::new(&"x".repeat(65)).unwrap_err(), "TF-L14");
+    begins(&wrong(&own.cert_pem, &own.key_pem), "TF-X14");
+    begins(&wrong(&authority.cert_pem(), &own.key_pem), "TF-X08");
+    begins(&wrong("", &own.key_pem), "TF-X02");
+    begins(&wrong(&authority.cert_pem(), ""), "TF-X03");
+    begins(&wrong(&authority.cert_pem(), RUBBISH), "TF-X07");
+    begins(&Authority::new("").unwrap_err(), "TF-X14");
+    begins(&Authority::new(&"x".repeat(65)).unwrap_err(), "TF-X14");
 }
 
 #[test]
 fn what_cannot_be_issued() {
     let authority = Authority::new("test").unwrap();
     for host in ["", "two words", "a.example:1", "10.0.0.256", "*", "a\nb"] {
-        begins(&authority.issue(&[host], HOUR).unwrap_err(), "TF-L14");
+        begins(&authority.issue(&[host], HOUR).unwrap_err(), "TF-X14");
     }
     begins(
         &authority.issue(&["a"], Duration::MAX).unwrap_err(),
-        "TF-L14",
+        "TF-X14",
     );
     let centuries = Duration::from_secs(9_000 * 366 * 24 * 60 * 60);
-    begins(&authority.issue(&["a"], centuries).unwrap_err(), "TF-L14");
+    begins(&authority.issue(&["a"], centuries).unwrap_err(), "TF-X14");
     let order = |from: SystemTime, to| authority.issue_between(&["a"], from, to);
     let error = order(UNIX_EPOCH + HOUR, UNIX_EPOCH).unwrap_err();
-    begins(&error, "TF-L14");
-    begins(&order(UNIX_EPOCH - HOUR, UNIX_EPOCH).unwrap_err(), "TF-L14");
+    begins(&error, "TF-X14");
+    begins(&order(UNIX_EPOCH - HOUR, UNIX_EPOCH).unwrap_err(), "TF-X14");
 }

@@ -53,13 +53,13 @@ fn begins(error: &TlsError, code: &str) {
 fn a_file_that_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = Tls::from_files(TlsFiles::in_dir(dir.path()), ClientAuth::Off).unwrap_err();
-    begins(&error, "TF-L01");
+    begins(&error, "TF-X01");
     let path = dir.path().join("ca.pem").display().to_string();
     assert!(error.to_string().contains(&path), "{error}");
 
     fs::write(dir.path().join("ca.pem"), vec![b'\n'; (1 << 20) + 1]).unwrap();
     let error = Tls::from_files(TlsFiles::in_dir(dir.path()), ClientAuth::Off).unwrap_err();
-    begins(&error, "TF-L01");
+    begins(&error, "TF-X01");
     assert!(error.to_string().contains("larger"), "{error}");
 }
 
@@ -80,18 +80,18 @@ fn half_an_identity_is_not_taken_for_none() {
 
         fs::write(dir.path().join(file), text).unwrap();
         let error = Tls::from_files(TlsFiles::in_dir(dir.path()), ClientAuth::Off).unwrap_err();
-        begins(&error, "TF-L01");
+        begins(&error, "TF-X01");
         assert!(error.to_string().contains(missing), "{error}");
     }
 }
 
 #[test]
 fn texts_without_what_is_looked_for() {
-    begins(&refused(|_, pem| pem.ca.clear()), "TF-L02");
-    begins(&refused(|_, pem| *chain(pem) = key(pem).clone()), "TF-L02");
-    begins(&refused(|_, pem| *key(pem) = chain(pem).clone()), "TF-L03");
+    begins(&refused(|_, pem| pem.ca.clear()), "TF-X02");
+    begins(&refused(|_, pem| *chain(pem) = key(pem).clone()), "TF-X02");
+    begins(&refused(|_, pem| *key(pem) = chain(pem).clone()), "TF-X03");
     let encrypted = rubbish("ENCRYPTED PRIVATE KEY");
-    begins(&refused(|_, pem| *key(pem) = encrypted), "TF-L03");
+    begins(&refused(|_, pem| *key(pem) = encrypted), "TF-X03");
 }
 
 #[test]
@@ -101,31 +101,31 @@ fn broken_pem_is_said_without_showing_it() {
         |text: &str| text.replacen("-----\n", "\n", 1),
         |text: &str| text.replacen("\nM", "\n!", 1),
     ] {
-        begins(&refused(|_, pem| pem.ca = broken(&pem.ca)), "TF-L04");
+        begins(&refused(|_, pem| pem.ca = broken(&pem.ca)), "TF-X04");
         begins(
             &refused(|_, pem| *chain(pem) = broken(chain(pem))),
-            "TF-L04",
+            "TF-X04",
         );
         let mut secret = String::new();
         let error = refused(|_, pem| {
             secret = key(pem).lines().nth(1).unwrap()[1..9].to_owned();
             *key(pem) = broken(key(pem));
         });
-        begins(&error, "TF-L04");
+        begins(&error, "TF-X04");
         assert!(!format!("{error} {error:?}").contains(&secret), "{error}");
     }
 }
 
 #[test]
 fn contents_that_are_no_certificate_or_key() {
-    begins(&refused(|_, pem| pem.ca = rubbish("CERTIFICATE")), "TF-L05");
+    begins(&refused(|_, pem| pem.ca = rubbish("CERTIFICATE")), "TF-X05");
     begins(
         &refused(|_, pem| *chain(pem) = rubbish("CERTIFICATE")),
-        "TF-L06",
+        "TF-X06",
     );
     begins(
         &refused(|_, pem| *key(pem) = rubbish("PRIVATE KEY")),
-        "TF-L07",
+        "TF-X07",
     );
 }
 
@@ -134,7 +134,7 @@ fn a_key_of_another_certificate() {
     let error = refused(|authority, pem| {
         *key(pem) = authority.issue(&["a.example"], HOUR).unwrap().key_pem;
     });
-    begins(&error, "TF-L08");
+    begins(&error, "TF-X08");
 }
 
 fn between(from: u64, to: u64) -> TlsError {
@@ -149,13 +149,13 @@ fn between(from: u64, to: u64) -> TlsError {
 #[test]
 fn certificates_of_another_time() {
     let error = between(0, 1_000_000_000);
-    begins(&error, "TF-L09");
+    begins(&error, "TF-X09");
     assert!(
         error.to_string().contains("2001-09-09T01:46:40Z"),
         "{error}"
     );
     let error = between(7_258_118_400, 7_258_118_401);
-    begins(&error, "TF-L10");
+    begins(&error, "TF-X10");
     assert!(
         error.to_string().contains("2200-01-01T00:00:00Z"),
         "{error}"
@@ -165,12 +165,12 @@ fn certificates_of_another_time() {
 #[test]
 fn a_certificate_of_another_authority() {
     let other = Authority::new("test").unwrap();
-    begins(&refused(|_, pem| pem.ca = other.cert_pem()), "TF-L11");
+    begins(&refused(|_, pem| pem.ca = other.cert_pem()), "TF-X11");
     // The authority's own certificate is not shown by a node.
     let error = refused(|authority, pem| {
         pem.identity = Some((authority.cert_pem(), authority.key_pem()));
     });
-    begins(&error, "TF-L11");
+    begins(&error, "TF-X11");
 }
 
 #[test]
@@ -203,14 +203,14 @@ fn a_chain_is_followed_and_must_be_whole() {
     // The first to expire counts.
     let end = UNIX_EPOCH + Duration::from_secs(7_258_118_400);
     assert_eq!(whole.expires(), Some(end));
-    begins(&load(own.pem()).unwrap_err(), "TF-L11");
-    begins(&load(middle + &own.pem()).unwrap_err(), "TF-L08");
+    begins(&load(own.pem()).unwrap_err(), "TF-X11");
+    begins(&load(middle + &own.pem()).unwrap_err(), "TF-X08");
 }
 
 #[test]
 fn a_server_without_a_certificate() {
     let error = nobody(&good().0).server_config(b"h2").unwrap_err();
-    begins(&error, "TF-L12");
+    begins(&error, "TF-X12");
     assert_eq!(error, TlsError::NoIdentity);
 }
 

@@ -189,7 +189,11 @@ fn of_coordinator<'n>(
         match event {
             CoordinatorEvent::Lost { .. } => noted.lost = true,
             CoordinatorEvent::Created { channel } if noted.wants_created => {
-                noted.created.push(String::from(channel));
+                noted.settled.push((String::from(channel), None));
+            }
+            CoordinatorEvent::Stopped { channel, why } if noted.wants_created => {
+                let why = Some(String::from(why));
+                noted.settled.push((String::from(channel), why));
             }
             CoordinatorEvent::Serving { .. }
             | CoordinatorEvent::Created { .. }
@@ -210,7 +214,8 @@ struct Noted {
     lost: bool,
     /// Somebody waits for channels to be created.
     wants_created: bool,
-    created: Vec<String>,
+    /// Those that are, and those that cannot be, and why.
+    settled: Vec<(String, Option<String>)>,
 }
 
 fn of_worker(up: &mut dyn Events<Channels>) -> impl FnMut(WorkerEvent<'_>) {
@@ -265,8 +270,8 @@ impl Channels {
     /// Answers who asked for channels, as far as there is an answer.
     pub(super) fn answer_creations(&mut self, io: &mut dyn Io) {
         if self.noted.wants_created {
-            for channel in self.noted.created.drain(..) {
-                self.creations.created(&channel, io);
+            for (channel, error) in self.noted.settled.drain(..) {
+                self.creations.settled(&channel, error.as_deref(), io);
             }
             if !self.coordinator.is_serving() {
                 self.creations.give_up(io);

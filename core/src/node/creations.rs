@@ -1,7 +1,7 @@
 //! Channels that operators asked for: they are answered when the catalog has them, so that no change of the leader loses
 //! what was answered.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,9 +21,9 @@ pub(super) struct Creations(Vec<Creation>);
 struct Creation {
     stream: StreamId,
     created: u32,
-    message: &'static str,
-    /// Those that the catalog does not have yet.
-    missing: BTreeSet<String>,
+    message: String,
+    /// Those that the catalog does not have yet, and whether it was this request that they came from.
+    missing: BTreeMap<String, bool>,
 }
 
 impl Creation {
@@ -34,6 +34,7 @@ impl Creation {
             message,
             ..
         } = self;
+        let message = &*message;
         if wire::reply(io, stream, &CreateReply { created, message }).is_err() {
             io.end(
                 stream,
@@ -44,18 +45,18 @@ impl Creation {
 }
 
 impl Creations {
-    /// A request that is answered when the last of `missing` is in the catalog: now, if there is none.
+    /// A request that is answered when the catalog has each of `missing`, or will not: now, if there is none. `message`
+    /// says why one of its channels cannot be.
     pub(super) fn add(
         &mut self,
         stream: StreamId,
-        created: u32,
-        message: &'static str,
-        missing: BTreeSet<String>,
+        message: String,
+        missing: BTreeMap<String, bool>,
         io: &mut dyn Io,
     ) {
         let creation = Creation {
             stream,
-            created,
+            created: 0,
             message,
             missing,
         };
@@ -66,15 +67,24 @@ impl Creations {
         }
     }
 
-    /// A channel is in the catalog.
-    pub(super) fn created(&mut self, channel: &str, io: &mut dyn Io) {
+    /// A channel is in the catalog, or an error that asking again does not mend has stopped it.
+    pub(super) fn settled(&mut self, channel: &str, error: Option<&str>, io: &mut dyn Io) {
         let mut at = 0;
         while let Some(creation) = self.0.get_mut(at) {
-            if creation.missing.remove(channel) && creation.missing.is_empty() {
-                self.0.swap_remove(at).answer(io);
-            } else {
-                at += 1;
+            if let Some(is_first) = creation.missing.remove(channel) {
+                match error {
+                    None => creation.created += u32::from(is_first),
+                    Some(why) if creation.message.is_empty() => {
+                        creation.message = String::from(why)
+                    }
+                    Some(_) => {}
+                }
+                if creation.missing.is_empty() {
+                    self.0.swap_remove(at).answer(io);
+                    continue;
+                }
             }
+            at += 1;
         }
     }
 

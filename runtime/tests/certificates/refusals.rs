@@ -68,7 +68,7 @@ fn a_client_of_another_authority_is_told_so() {
             // A certificate that is not of the authority is noticed before it is shown to anybody.
             let tls = Tls::from_pem(pem, ClientAuth::Required);
             if who == "there" {
-                assert!(tls.unwrap_err().to_string().starts_with("TF-L11"));
+                assert!(tls.unwrap_err().to_string().starts_with("TF-X11"));
                 continue;
             }
             let error = heard(host, Security::Tls(tls.unwrap()), shown()).await;

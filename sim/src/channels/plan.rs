@@ -115,6 +115,9 @@ pub struct Plan {
     pub dialect: Dialect,
     /// What of each log is kept.
     pub retention: Retention,
+    /// How often a log that is only read is asked whose it is: often in one of three runs. In the others never, as
+    /// before it was done at all, so that the seeds that found something go the way they went.
+    pub proof_interval: Duration,
 }
 
 /// Clocks on the wall are wrong by up to so much.
@@ -186,6 +189,7 @@ impl Plan {
             unacknowledged_max: [2, 1_024][dice.index(2)],
             dialect: [Dialect::Seed, Dialect::V2024_08][dice.index(2)],
             retention: retention(&mut dice),
+            proof_interval: Duration::from_millis(if seed % 3 == 2 { 400 } else { 1_000_000 }),
         }
     }
 

@@ -186,6 +186,7 @@ impl ChannelSubject {
         WorkerConfig {
             dialect: self.plan.dialect,
             retention: self.plan.retention,
+            proof_interval: self.plan.proof_interval,
             channels_max: 64,
             sessions_max: 128,
             calls_max: 128,

@@ -124,7 +124,7 @@ impl Coordinator {
 
     /// The value is none of ours: it is left alone, and so is the channel.
     fn meta_damaged(&mut self, at: u32, lent: &mut Lent<'_>) {
-        self.stop(at, "its value in the catalog is damaged", lent);
+        self.stop(at, codes::DAMAGED_META, lent);
         self.next_at_catalog(lent);
     }
 }
