@@ -292,21 +292,34 @@ fn a_fence_that_the_store_does_not_say_is_asked_for_again() {
     assert_eq!(zombie.end_of(consumer), fenced);
 }
 
-/// What the log says of a term comes when the channel is closed at it, or open at the next.
+/// What the log said at a term comes when the channel is open at the next.
 #[test]
 fn a_proof_that_comes_late_says_nothing_of_the_next_term() {
     let mut world = World::new(&MemoryStore::new(), 1);
     world.open(2);
     world.consumer(2, Policy::All, &[]);
     world.pass(Duration::from_secs(10));
-    let proof = world.io.ops.pop_back().unwrap();
+    let (proof, asked) = world.io.ops.pop_back().unwrap();
+    assert!(matches!(asked, Asked::Tail(_)));
     let removal = world.remove(2);
     world.run();
     assert_eq!(world.end_of(removal), Some(None));
     world.open(3);
     let consumer = world.consumer(3, Policy::All, &[]);
-    world.io.ops.push_back(proof);
-    world.run();
+    let said = Done::Tail {
+        term: 2,
+        owner: world.worker.config().owner,
+        first: 0,
+        next: 1,
+    };
+    let worker = &mut world.worker;
+    worker.handle_done(
+        world.now,
+        proof,
+        said,
+        &mut world.io,
+        &mut |_: WorkerEvent<'_>| {},
+    );
     assert_eq!(world.end_of(consumer), None);
     assert_eq!(world.worker.counters().fenced, 0);
 }
