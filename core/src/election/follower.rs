@@ -454,6 +454,7 @@ impl Follower {
                 lent.io.end(stream, stopping);
             }
         }
+        self.settle(lent);
         // It votes for nobody, and leads nobody: it has no last word.
         lent.up.event(ElectionEvent::Stopped);
     }

@@ -100,7 +100,7 @@ impl Election {
             Phase::New
             | Phase::Recalling
             | Phase::Adopting(_)
-            | Phase::Stopping
+            | Phase::Stopping { .. }
             | Phase::Leaving { .. }
             | Phase::Stopped => Err(Status::new(Code::Unavailable, codes::STOPPING)),
         }

@@ -97,8 +97,8 @@ pub enum ElectionEvent<'a> {
         /// When it takes part.
         until: Instant,
     },
-    /// This node takes part no more, as it was told to: whoever it spoke to has heard its last word, or did not
-    /// for a whole promise. What runs it may end.
+    /// This node takes part no more, as it was told to: all that it had asked of other voters of ours, its heir
+    /// among them, was heard by them, or a promise has passed. What runs it may end.
     Stopped,
 }
 

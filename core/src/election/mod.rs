@@ -75,7 +75,7 @@ use crate::id::{StreamId, Tag};
 use crate::machine::{Events, Full, Io, Machine};
 use crate::storage::{Done, Op};
 use crate::stream::StreamIn;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// Top byte of this machine's tags.
 pub const MACHINE: u8 = 5;
@@ -102,10 +102,12 @@ enum Phase {
     /// The electorate does not follow the one that was kept.
     Refused(ElectorateRefused),
     Running,
-    /// It takes part no more, and owes its heir a word that waits for the store.
-    Stopping,
-    /// All is said. It waits for those it spoke to, who end the streams once they have heard the last of it;
-    /// not for longer than a promise, after which no word of it is needed.
+    /// It takes part no more, and owes its heir a word that waits for the store. A promise later no word of it
+    /// is needed.
+    Stopping {
+        until: Instant,
+    },
+    /// All is said. It waits for those it spoke to, who end the streams once they have heard the last of it.
     Leaving {
         until: Instant,
     },
@@ -445,18 +447,25 @@ impl Election {
     }
 
     fn stop(&mut self, lent: &mut Lent<'_>) {
-        if matches!(self.phase, Phase::Leaving { .. } | Phase::Stopped) {
+        if self.is_stopping() || self.phase == Phase::Stopped {
             return;
         }
         self.with_elector(lent, |elector, now, acts| elector.stop(now, acts));
         self.following = None;
-        self.phase = Phase::Stopping;
+        self.phase = Phase::Stopping {
+            until: lent.now + self.config.promise,
+        };
+        self.settle(lent);
         self.stop_if_done(lent);
+    }
+
+    const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. } | Phase::Leaving { .. })
     }
 
     /// Hangs up when nothing is owed.
     fn stop_if_done(&mut self, lent: &mut Lent<'_>) {
-        if self.phase == Phase::Stopping && !self.elector.owes() {
+        if !self.elector.owes() {
             self.leave(lent);
         }
     }
@@ -478,7 +487,7 @@ impl Machine for Election {
     ) {
         let lent = &mut Lent { now, io, up };
         let is_heard = matches!(event, StreamIn::Ended(_) | StreamIn::Accepted { .. });
-        if is_heard || !matches!(self.phase, Phase::Stopping | Phase::Leaving { .. }) {
+        if is_heard || !self.is_stopping() {
             self.hear(stream, tag, event, lent);
         }
         self.stopped_if_heard(lent);
@@ -505,12 +514,14 @@ impl Machine for Election {
                 self.owes_settled = true;
                 self.timing.retry_store(now);
             }
+            // What waited for it is not said any more.
+            KEEP if matches!(self.phase, Phase::Leaving { .. } | Phase::Stopped) => {}
             KEEP if matches!(done, Done::Durable { .. }) => {
                 self.with_elector(lent, |elector, now, acts| elector.kept(now, acts));
                 self.stop_if_done(lent);
             }
             // The heir waits for the end of the lease instead.
-            KEEP if self.phase == Phase::Stopping => self.leave(lent),
+            KEEP if self.is_stopping() => self.leave(lent),
             KEEP => {
                 self.unsubmitted += 1;
                 self.timing.retry_store(now);
@@ -538,12 +549,13 @@ impl Machine for Election {
         match self.phase {
             Phase::New if self.begin_at <= now => self.begin(lent),
             Phase::Running => self.pass_time(lent),
+            Phase::Stopping { until } if until <= now => self.leave(lent),
+            Phase::Stopping { .. } => self.retry_keeping(lent),
             Phase::Leaving { until } if until <= now => self.wait_no_longer(lent),
             Phase::New
             | Phase::Recalling
             | Phase::Adopting(_)
             | Phase::Refused(_)
-            | Phase::Stopping
             | Phase::Leaving { .. }
             | Phase::Stopped => {}
         }
@@ -553,14 +565,11 @@ impl Machine for Election {
     fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::New => Some(self.begin_at),
+            Phase::Stopping { until } => earliest(Some(until), self.timing.retries_store()),
             Phase::Leaving { until } => Some(until),
             // A lone voter that waits waits for nothing that time brings.
             Phase::Running => Some(self.due()).filter(|due| *due < Instant::FAR_FUTURE),
-            Phase::Recalling
-            | Phase::Adopting(_)
-            | Phase::Refused(_)
-            | Phase::Stopping
-            | Phase::Stopped => None,
+            Phase::Recalling | Phase::Adopting(_) | Phase::Refused(_) | Phase::Stopped => None,
         }
     }
 }

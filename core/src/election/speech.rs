@@ -317,10 +317,13 @@ impl Election {
         self.peers.at_mut(seat).close(now);
     }
 
-    /// Takes leave of all others.
+    /// Takes leave of all others, if it is stopping.
     pub(super) fn leave(&mut self, lent: &mut Lent<'_>) {
+        let Phase::Stopping { until } = self.phase else {
+            return;
+        };
         self.phase = Phase::Leaving {
-            until: lent.now + self.config.promise,
+            until: until.max(lent.now),
         };
         self.hang_up(lent);
         self.stopped_if_heard(lent);

@@ -78,6 +78,10 @@ impl Timing {
         self.delay = Duration::ZERO;
     }
 
+    pub(super) const fn retries_store(&self) -> Option<Instant> {
+        self.store_at
+    }
+
     pub(super) fn retry_store(&mut self, now: Instant) {
         self.store_at = Some(now + STORE_RETRY);
     }
@@ -154,6 +158,14 @@ impl Election {
         due.min(streams.unwrap_or(Instant::FAR_FUTURE))
     }
 
+    /// Keeps what the store had no room for, or did not say that it has, once it is time to.
+    pub(super) fn retry_keeping(&mut self, lent: &mut Lent<'_>) {
+        if self.timing.store_at.is_some_and(|due| due <= lent.now) {
+            self.timing.store_at = None;
+            self.submit_vote(lent);
+        }
+    }
+
     pub(super) fn pass_time(&mut self, lent: &mut Lent<'_>) {
         let now = lent.now;
         self.with_elector(lent, |elector, now, acts| elector.pass(now, acts));
@@ -163,10 +175,7 @@ impl Election {
         {
             self.following = None;
         }
-        if self.timing.store_at.is_some_and(|due| due <= now) {
-            self.timing.store_at = None;
-            self.submit_vote(lent);
-        }
+        self.retry_keeping(lent);
         for seat in self.elector.rules().others() {
             self.tend(seat, lent);
         }

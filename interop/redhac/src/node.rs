@@ -184,14 +184,14 @@ pub async fn run(options: Options) -> Result<(), Failed> {
         () = orphaned() => return Ok(()),
         _ = terminated.recv() => stop.send(()).await?,
     }
-    // What was said at the end is heard before the listener closes.
-    let last = async {
-        tokio::select! {
-            () = drive(|cx| driver.poll(cx)) => {}
-            _ = is_over.wait_for(|over| *over) => {}
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), last).await;
+    // What was said at the end is heard by ours before the listener closes; the others do not say so.
+    tokio::select! {
+        () = drive(|cx| driver.poll(cx)) => return Ok(()),
+        _ = is_over.wait_for(|over| *over) => {}
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    let last = drive(|cx| driver.poll(cx));
+    let _ = tokio::time::timeout(Duration::from_millis(100), last).await;
     server.close();
     Ok(())
 }

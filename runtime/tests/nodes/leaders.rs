@@ -6,7 +6,7 @@ use trefoil_core::election::{ElectionConfig, Evidence, Memory};
 use trefoil_core::ring::membership::PartitionPolicy;
 use trefoil_store::{Session, Store};
 
-use super::harness::{Sums, free_host, named, soon, store, until};
+use super::harness::{Sums, free_host, named, soon, stat, store, until};
 use crate::runtime::{
     Election, ElectionError, FencingToken, Leadership, Node, NodeOptions, StartError, clock, run,
     sleep, spawn, timeout,
@@ -82,6 +82,16 @@ impl Voters {
         found.unwrap()
     }
 
+    /// Returns when each voter hears all others, each on the stream that it opened.
+    async fn connected(&self) {
+        let others = self.nodes.len() as u64 - 1;
+        for node in self.nodes.iter().flatten() {
+            while stat(node.handle(), "voters_connected").await < others {
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
     async fn end(self) {
         for node in self.nodes.into_iter().flatten() {
             soon(node.kill()).await;
@@ -145,6 +155,8 @@ fn a_refused_dial_replaces_a_leader_whose_process_is_gone_at_once() {
         };
         let mut voters = Voters::with(3, change).await;
         let (leader, token) = voters.leader().await;
+        // A refusal says something of a voter that was reached there before, by whoever is refused.
+        soon(voters.connected()).await;
         let killed = voters.nodes[leader].take().unwrap();
         soon(killed.kill()).await;
         let (_, greater) = voters.leader().await;

@@ -165,6 +165,7 @@ impl Channel {
     pub(super) fn begin_epoch(&mut self) {
         self.epoch = (self.epoch + 1) % EPOCHS;
         self.tries = 0;
+        self.proved = false;
         self.flow = Flow::Running;
         self.pending.clear();
         self.in_flight = 0;

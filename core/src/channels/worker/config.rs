@@ -56,8 +56,8 @@ pub struct WorkerConfig {
     /// How long a channel that is taken away may finish what is under way. Then it is closed by force.
     pub close_timeout: Duration,
     /// How often the log of a channel that has consumers, and took no record in the meantime, is asked whether a later
-    /// term has it: who only consumes learns within that, and the time the store takes, that the channel is gone from
-    /// a node that was succeeded. One [`Op::Tail`](crate::storage::Op::Tail) for each such channel.
+    /// term has it: who only consumes learns within twice that, and the time the store takes, that the channel is gone
+    /// from a node that was succeeded. One [`Op::Tail`](crate::storage::Op::Tail) for each such channel.
     pub proof_interval: Duration,
     /// Wait before a storage operation is tried again; doubles with each try, up to a hundredfold.
     pub store_retry_delay: Duration,

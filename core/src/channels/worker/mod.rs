@@ -118,6 +118,8 @@ pub struct Worker {
     looks: Timers,
     /// By channel: when the log is next asked whether it is still this node's.
     proofs: Timers,
+    /// Such questions that the store has not answered.
+    proving: u32,
     /// Consumers for whom the store had no room, and when to try again.
     starved: VecDeque<Key>,
     starved_until: Option<Instant>,
@@ -149,6 +151,7 @@ impl Worker {
             deadlines: Timers::new(0),
             looks: Timers::new(0),
             proofs: Timers::new(0),
+            proving: 0,
             starved: VecDeque::new(),
             starved_until: None,
             unsettled: Vec::new(),

@@ -11,11 +11,16 @@ use super::tags::{Of, Term};
 use super::{Lent, Worker};
 use crate::storage::{Done, Op};
 
+/// Questions that the store has at once: many channels may be due in one moment, after a silence above all.
+const PROVING_MAX: u32 = 64;
+
 impl Worker {
     /// A channel has a consumer: from now on it is asked about.
     pub(super) fn watch_fence(&mut self, slot: u32, lent: &Lent<'_>) {
         if self.proofs.due(slot).is_none() {
-            self.proofs.set(slot, lent.now + self.config.proof_interval);
+            self.channels[slot as usize].proved = false;
+            let next = lent.now + self.config.proof_interval;
+            self.proofs.set(slot, next);
         }
     }
 
@@ -25,20 +30,24 @@ impl Worker {
         if !is_open || channel.consumers.is_empty() {
             return;
         }
-        let is_proved = core::mem::take(&mut channel.proved);
-        if !is_proved && !channel.is_troubled() {
+        let mut wait = self.config.proof_interval;
+        if !core::mem::take(&mut channel.proved) && !channel.is_troubled() {
             let of = Of::Proof(Term {
                 slot,
                 epoch: channel.epoch,
             });
             let op = Op::Tail { log: &channel.log };
-            // What the store has no room for now is asked the next time.
-            let _ = lent.io.submit(op, of.tag());
+            if self.proving < PROVING_MAX && lent.io.submit(op, of.tag()).is_ok() {
+                self.proving += 1;
+            } else {
+                wait = self.config.store_retry_delay;
+            }
         }
-        self.watch_fence(slot, lent);
+        self.proofs.set(slot, lent.now + wait);
     }
 
     pub(super) fn proof_done(&mut self, of: Term, done: &Done<'_>, lent: &mut Lent<'_>) {
+        self.proving = self.proving.saturating_sub(1);
         let Some(ours) = self.at(of).map(|channel| channel.term) else {
             return;
         };

@@ -390,6 +390,50 @@ fn a_voter_has_stopped_when_all_others_have_heard_its_last_word() {
     assert_eq!(bench.told, ["Leaderless", "Stopped"]);
 }
 
+/// A leader that was stopped as soon as it had named its heir, and what became of the vote it had to keep first.
+fn stopped_before_it_is_kept(store: impl FnOnce(&mut Bench)) -> (Bench, StreamId) {
+    let (mut bench, _) = Bench::leader();
+    let stream = bench.dialled(2);
+    bench.io.take_frames(stream);
+    let to = VOTERS[2];
+    bench.command(ElectionCommand::HandOver { to }).unwrap();
+    store(&mut bench);
+    bench.command(ElectionCommand::Stop).unwrap();
+    assert!(bench.io.half_closed.is_empty());
+    (bench, stream)
+}
+
+#[test]
+fn what_an_heir_is_owed_is_kept_again_by_a_voter_that_stops() {
+    let (mut bench, stream) = stopped_before_it_is_kept(|bench| {
+        bench.io.submitted.clear();
+        bench.done(KEEP, Done::Unknown);
+    });
+    let due = bench.election.poll_timeout().unwrap();
+    assert!(due < bench.now + bench.election.config.promise);
+    bench.now = due;
+    bench.timeout();
+    bench.kept();
+    assert_eq!(said_on(&mut bench, stream, "LeaderSwitch("), 1);
+    assert!(bench.io.half_closed.contains(&stream));
+}
+
+#[test]
+fn a_voter_whose_store_does_not_answer_stops_after_a_promise() {
+    let (mut bench, stream) = stopped_before_it_is_kept(|_| {});
+    let due = bench.election.poll_timeout().unwrap();
+    assert_eq!(due, bench.now + bench.election.config.promise);
+    bench.now = due;
+    bench.timeout();
+    assert!(bench.io.half_closed.contains(&stream));
+    bench.timeout();
+    assert_eq!(bench.told.last().unwrap(), "Stopped");
+    // What it says then comes too late for anybody.
+    bench.kept();
+    assert_eq!(said_on(&mut bench, stream, "LeaderSwitch("), 0);
+    assert_eq!(bench.election.poll_timeout(), None);
+}
+
 #[test]
 fn a_voter_that_is_not_heard_is_waited_for_no_longer_than_its_word_matters() {
     let (mut bench, [_, two]) = stopped_leader();

@@ -280,16 +280,43 @@ fn a_fence_that_the_store_does_not_say_is_asked_for_again() {
     zombie.open(2);
     let consumer = zombie.consumer(2, Policy::All, &[]);
     successor.open(3);
-    zombie.io.ops_max = zombie.io.ops.len();
+    zombie.run();
+    zombie.io.ops_max = 0;
     zombie.pass(Duration::from_secs(10));
     zombie.io.ops_max = 100;
-    zombie.run();
-    zombie.pass(Duration::from_secs(10));
+    zombie.pass(Duration::from_millis(10));
     assert!(zombie.do_one(Do::Lose), "it has room again");
     assert_eq!(zombie.end_of(consumer), None);
     proofs(&mut zombie, 10);
     let fenced = Some(Some(ErrorCode::ChannelFenced));
     assert_eq!(zombie.end_of(consumer), fenced);
+}
+
+#[test]
+fn the_store_is_asked_for_few_fences_at_once_and_for_all_in_the_end() {
+    let mut world = World::new(&MemoryStore::new(), 1);
+    let names: Vec<_> = (0..200).map(|at| alloc::format!("c{at}")).collect();
+    for name in &names {
+        world.assign_named(name, 2);
+        world.run();
+        world.consumer_of(name, 2, Policy::All, &[]);
+        world.run();
+    }
+    // All are due in one moment.
+    world.pass(Duration::from_secs(10));
+    let mut asked = alloc::collections::BTreeSet::new();
+    while asked.len() < names.len() {
+        assert!(!world.io.ops.is_empty(), "{} were asked for", asked.len());
+        assert!(world.io.ops.len() <= 64);
+        for (_, op) in &world.io.ops {
+            let Asked::Tail(log) = op else {
+                panic!("{op:?}")
+            };
+            asked.insert(log.clone());
+        }
+        world.run();
+        world.pass(Duration::from_millis(10));
+    }
 }
 
 /// What the log said at a term comes when the channel is open at the next.

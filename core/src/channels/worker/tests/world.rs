@@ -416,8 +416,18 @@ impl World {
         policy: Policy<'_>,
         filters: &[Filter<'_>],
     ) -> StreamId {
+        self.consumer_of(CHANNEL, term, policy, filters)
+    }
+
+    pub(super) fn consumer_of(
+        &mut self,
+        name: &str,
+        term: i64,
+        policy: Policy<'_>,
+        filters: &[Filter<'_>],
+    ) -> StreamId {
         let open = OpenConsumer {
-            open: Open::new(CHANNEL, term),
+            open: Open::new(name, term),
             policy,
             filters: filters.iter().copied(),
         };
