@@ -265,6 +265,24 @@ fn r9_a_hand_over_to_a_voter_that_has_just_restarted_panics_nobody() {
     });
 }
 
+/// Its process ends as soon as it may, and nobody has to wait for a promise to end.
+#[test]
+fn a_leader_that_is_stopped_ends_when_its_heir_has_heard_of_it() {
+    each(3, |world, a| {
+        let (b, _) = others(a);
+        let (to, stopped_at) = (world.name(b), world.now);
+        world.command(a, ElectionCommand::HandOver { to: &to });
+        world.command(a, ElectionCommand::Stop);
+        while !world.voters[a].stopped {
+            assert!(world.now < stopped_at + Duration::from_millis(100));
+            pass(world, 1);
+        }
+        world.crash(a, false);
+        pass(world, 100);
+        assert_eq!(world.leader(), Some(b));
+    });
+}
+
 #[test]
 fn r10_a_leader_that_is_cut_off_leads_no_more_when_another_does() {
     each(3, |world, a| {

@@ -40,6 +40,7 @@ pub(super) enum Parcel {
     /// What the other side says of itself.
     Header(u64),
     Frame(Vec<u8>),
+    HalfClosed,
     Ended(Cause),
 }
 

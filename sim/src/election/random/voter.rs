@@ -16,6 +16,7 @@ use crate::moment::{LocalClock, Moment};
 pub(super) enum Deed {
     Open { to: usize, stream: StreamId },
     Frame { stream: StreamId, bytes: Vec<u8> },
+    HalfClose { stream: StreamId },
     End { stream: StreamId },
     Keep { tag: Tag, value: Vec<u8> },
     Recall { tag: Tag },
@@ -34,6 +35,8 @@ pub(super) struct Voter {
     pub(super) paused_until: Moment,
     /// When it is next woken, so that older alarms are known.
     pub(super) alarm: Moment,
+    /// Whether it has said its last word as a voter, and those it spoke to have heard it.
+    pub(super) stopped: bool,
     /// Whether it takes streams of others.
     pub(super) listening: bool,
     /// When it was last told something.
@@ -92,7 +95,10 @@ impl Io for Hands<'_> {
 
     fn hold(&mut self, _: StreamId, _: u32) {}
     fn release(&mut self, _: StreamId, _: u32) {}
-    fn half_close(&mut self, _: StreamId) {}
+
+    fn half_close(&mut self, stream: StreamId) {
+        self.deeds.push(Deed::HalfClose { stream });
+    }
 
     fn end(&mut self, stream: StreamId, _: Status<'_>) {
         self.tags.retain(|(known, _)| *known != stream);
@@ -139,6 +145,7 @@ impl Io for Hands<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Leading { token: i64 },
+    Stopped,
     Other,
 }
 
@@ -151,8 +158,8 @@ impl Said {
             ElectionEvent::Following { .. } | ElectionEvent::Leaderless => Some(Self::Other),
             ElectionEvent::ElectorateRefused { .. }
             | ElectionEvent::Misbehaved { .. }
-            | ElectionEvent::Forgetful { .. }
-            | ElectionEvent::Stopped => None,
+            | ElectionEvent::Forgetful { .. } => None,
+            ElectionEvent::Stopped => Some(Self::Stopped),
         }
     }
 }

@@ -92,6 +92,7 @@ impl World {
                 store_busy: Moment::ZERO,
                 paused_until: Moment::ZERO,
                 alarm: Moment::ZERO,
+                stopped: false,
                 listening: false,
                 last_input: Moment::ZERO,
                 next_stream: 0,
@@ -272,6 +273,7 @@ impl World {
         process.boot += 1;
         process.election = Some(election);
         process.paused_until = Moment::ZERO;
+        process.stopped = false;
         process.listening = true;
         process.last_input = self.now;
         self.input(voter, |election, now, hands, up| {
@@ -388,8 +390,10 @@ impl World {
         }
         self.deeds = deeds;
         self.note(voter as u64);
-        if let Some(Said::Leading { token }) = said {
-            self.led(voter, token);
+        match said {
+            Some(Said::Leading { token }) => self.led(voter, token),
+            Some(Said::Stopped) => self.voters[voter].stopped = true,
+            Some(Said::Other) | None => {}
         }
     }
 
@@ -438,6 +442,11 @@ impl World {
             Deed::Frame { stream, bytes } => {
                 if let Some((at, mine)) = self.find(voter, stream) {
                     self.send(at, 1 - mine, Parcel::Frame(bytes));
+                }
+            }
+            Deed::HalfClose { stream } => {
+                if let Some((at, mine)) = self.find(voter, stream) {
+                    self.send(at, 1 - mine, Parcel::HalfClosed);
                 }
             }
             Deed::End { stream } => {

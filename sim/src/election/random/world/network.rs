@@ -137,6 +137,9 @@ impl World {
                     );
                 });
             }
+            Parcel::HalfClosed => self.input(voter, |election, now, hands, up| {
+                election.handle_stream(now, end.stream, tag, StreamIn::HalfClosed, hands, up);
+            }),
             Parcel::Ended(cause) => {
                 self.streams[stream].ends[to].open = false;
                 self.tags[voter].retain(|(known, _)| *known != end.stream);
