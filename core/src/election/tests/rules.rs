@@ -426,11 +426,11 @@ fn a_voter_whose_store_does_not_answer_stops_after_a_promise() {
     bench.now = due;
     bench.timeout();
     assert!(bench.io.half_closed.contains(&stream));
-    bench.timeout();
-    assert_eq!(bench.told.last().unwrap(), "Stopped");
-    // What it says then comes too late for anybody.
+    // What it says now comes too late for anybody.
     bench.kept();
     assert_eq!(said_on(&mut bench, stream, "LeaderSwitch("), 0);
+    bench.timeout();
+    assert_eq!(bench.told.last().unwrap(), "Stopped");
     assert_eq!(bench.election.poll_timeout(), None);
 }
 
