@@ -116,6 +116,18 @@ impl World {
         (answer.unwrap_or_default(), end)
     }
 
+    /// The stream on which channels are asked for.
+    fn ask_for(&mut self, names: &CreateRequest<&[&str]>) -> StreamId {
+        let mut bytes = alloc::vec![0; names.encoded_len()];
+        names.encode_to_slice(&mut bytes).unwrap();
+        let stream = self.io.accept();
+        let tag = Tag::new(MACHINE, u64::from(channels::CREATE.0));
+        let (channels, io) = (&mut self.channels, &mut self.io);
+        let frame = StreamIn::Frame(&bytes);
+        handle_stream(Instant::ZERO, stream, tag, frame, channels, io, &mut ignore);
+        stream
+    }
+
     fn drains(&self) -> Vec<bool> {
         let nodes = self.channels.coordinator().nodes();
         nodes.map(|node| node.drains).collect()
@@ -196,8 +208,11 @@ fn who_asks_for_a_channel_is_answered_when_the_catalog_has_it() {
     let done = Done::Durable { sequence: 1 };
     channels.handle_done(Instant::ZERO, tag, done, io, &mut ignore);
     channels.answer_creations(io);
-    for stream in streams {
+    // It is counted where it was asked for first.
+    for (stream, created) in streams.into_iter().zip([1, 0]) {
         assert_eq!(io.take_end(stream).unwrap().code, Code::Ok);
+        let answer = io.take_frames(stream).pop().unwrap();
+        assert_eq!(CreateReply::parse(&answer).unwrap().created, created);
     }
 }
 
@@ -207,13 +222,8 @@ fn who_asks_for_a_channel_that_the_catalog_cannot_have_is_told_why() {
     let names = CreateRequest {
         names: &["bad", "good", "good"][..],
     };
-    let mut bytes = alloc::vec![0; names.encoded_len()];
-    names.encode_to_slice(&mut bytes).unwrap();
-    let stream = world.io.accept();
-    let tag = Tag::new(MACHINE, u64::from(channels::CREATE.0));
+    let stream = world.ask_for(&names);
     let (channels, io) = (&mut world.channels, &mut world.io);
-    let frame = StreamIn::Frame(&bytes);
-    handle_stream(Instant::ZERO, stream, tag, frame, channels, io, &mut ignore);
     // One key holds something already; what it is, is no meta of a channel.
     channels.answer_creations(io);
     let writes = core::mem::take(&mut io.submitted);
@@ -229,34 +239,24 @@ fn who_asks_for_a_channel_that_the_catalog_cannot_have_is_told_why() {
     };
     channels.handle_done(Instant::ZERO, tag, found, io, &mut ignore);
     channels.answer_creations(io);
-    let told = |world: &mut World, stream| {
-        let end = world.io.take_end(stream).unwrap();
-        assert_eq!(end.code, Code::Ok);
-        let (_, answer) = world.io.frames.pop().unwrap();
-        let reply = CreateReply::parse(&answer).unwrap();
-        (reply.created, String::from(reply.message))
-    };
-    let (created, message) = told(&mut world, stream);
+    assert_eq!(io.take_end(stream).unwrap().code, Code::Ok);
+    let (_, answer) = io.frames.pop().unwrap();
+    let CreateReply { created, message } = CreateReply::parse(&answer).unwrap();
     assert_eq!(created, 1);
     assert!(message.starts_with("TF-L32"), "{message}");
     // And whoever asks again, at once.
     let (answer, end) = world.call(channels::CREATE, &names, true);
     assert_eq!(end.code, Code::Ok);
     let reply = CreateReply::parse(&answer).unwrap();
-    assert_eq!((reply.created, reply.message), (0, &*message));
+    assert_eq!((reply.created, reply.message), (0, message));
 }
 
 #[test]
 fn who_asked_for_a_channel_of_a_leader_that_leads_no_more_is_told_to_ask_another() {
     let mut world = World::serving();
     let names = CreateRequest { names: &["c"][..] };
-    let mut bytes = alloc::vec![0; names.encoded_len()];
-    names.encode_to_slice(&mut bytes).unwrap();
-    let stream = world.io.accept();
-    let tag = Tag::new(MACHINE, u64::from(channels::CREATE.0));
+    let stream = world.ask_for(&names);
     let (channels, io) = (&mut world.channels, &mut world.io);
-    let frame = StreamIn::Frame(&bytes);
-    handle_stream(Instant::ZERO, stream, tag, frame, channels, io, &mut ignore);
     channels.answer_creations(io);
     world.command(CoordinatorCommand::StepDown).unwrap();
     world.channels.answer_creations(&mut world.io);
